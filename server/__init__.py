@@ -1,0 +1,1 @@
+"""The FastAPI service in front of vLLM: `python -m server`, or `create_app` for another host."""

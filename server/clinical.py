@@ -1,0 +1,310 @@
+"""The clinical request and its reasoned answer: what the endpoint takes, what it returns, how one becomes the other.
+
+`reason` is an async generator of typed events, so that the JSON and the streaming form of the endpoint are the same
+computation: `Step` when a reasoning step is complete, `AnswerDelta` while the answer is written, and one `Reasoned` at
+the end with everything parsed again from the whole reply.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gazal.artifact import NOT_FOR_CLINICAL_USE
+from gazal.case import MAX_TEXT_CHARS, ClinicalCase
+from gazal.grammar import answer_regex
+from gazal.prompting import Mode, Prompt, PromptError, render
+from gazal.trace import ReasonedAnswer, Splitter, Step, StepParser, assemble
+from server.errors import ApiError
+from server.schemas import Probability, Seed, Temperature
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from server.gateway import Gateway
+    from server.upstream import EngineStream
+
+VignetteText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)]
+OptionText = Annotated[str, Field(min_length=1, max_length=2_000)]
+
+
+class ReasonRequest(BaseModel):
+    """Body of POST /v1/clinical/reason: a case or a vignette, what to do with it, and how to sample."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Mode = "diagnosis"
+    case: ClinicalCase | None = None
+    vignette: VignetteText | None = None
+    """Free text instead of a structured case; the abstract in mode `research`."""
+    question: Annotated[str, Field(max_length=4_000)] = ""
+    options: dict[str, OptionText] | None = None
+    """Mode `mcq`: letters A, B, C ... to option texts."""
+    model: Annotated[str | None, Field(max_length=200)] = None
+    stream: bool = False
+
+    temperature: Temperature = 0.7
+    """The sampling defaults are those of the published model card."""
+    top_p: Probability = 0.8
+    top_k: Annotated[int, Field(ge=-1, le=10_000)] = 20
+    seed: Seed | None = None
+    max_tokens: Annotated[int, Field(ge=1)] = 2048
+    constrained: bool | None = None
+    """Hold the reply to the grammar of a reasoned answer; by default only for a base model not trained on it."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.case is None) == (self.vignette is None):
+            raise ValueError("give exactly one of 'case' (structured) and 'vignette' (free text)")
+        return self
+
+    def prompt(self) -> Prompt:
+        """The rendered prompt. Raises ApiError naming the field that does not fit the mode."""
+        case = self.case if self.case is not None else (self.vignette or "")
+        try:
+            return render(self.mode, case, question=self.question, options=self.options)
+        except PromptError as error:
+            raise ApiError(400, "invalid_value", f"{error.field}: {error}", error.field) from error
+
+
+class ReasoningStep(BaseModel):
+    """One reasoning step."""
+
+    number: int
+    text: str
+
+
+class Reasoning(BaseModel):
+    """The model's written reasoning; a text it produced, not a proof of how it decided."""
+
+    text: str
+    steps: list[ReasoningStep]
+    complete: bool
+    """False when the token budget ended inside the reasoning."""
+
+
+class FinalAnswer(BaseModel):
+    """The answer in modes with a closed set: a label, or why none could be read."""
+
+    value: str | None
+    text: str | None
+    """The option's text, in mode `mcq`."""
+    failure: Literal["truncated", "no_answer", "ambiguous", "out_of_range", "empty", "error"] | None
+    method: Literal["boxed", "line"] | None
+
+
+class Usage(BaseModel):
+    """Token counts of the engine."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+class Timings(BaseModel):
+    """Measured in the gateway, from the arrival of the request."""
+
+    first_token_ms: float | None
+    total_ms: float
+
+
+class Provenance(BaseModel):
+    """Where this answer came from, so that it can be asked for again."""
+
+    model: str
+    artifact_digest: str
+    mode: Mode
+    template_version: int
+    template_sha256: str
+    prompt_sha256: str
+    sampling: dict[str, float | int | None]
+    constrained: bool
+
+
+class ReasonResponse(BaseModel):
+    """A reasoned answer with everything needed to check it."""
+
+    id: str
+    object: Literal["clinical.reasoning"] = "clinical.reasoning"
+    created: int
+    reasoning: Reasoning
+    answer: str
+    """Markdown."""
+    final_answer: FinalAnswer | None
+    """null in the open modes."""
+    finish_reason: str | None
+    usage: Usage
+    timings: Timings
+    provenance: Provenance
+    disclaimer: str = NOT_FOR_CLINICAL_USE
+
+
+@dataclass(frozen=True)
+class AnswerDelta:
+    """The next part of the answer's Markdown."""
+
+    text: str
+
+
+def engine_body(request: ReasonRequest, prompt: Prompt, gateway: Gateway) -> dict[str, Any]:
+    """The engine's chat request for a clinical one."""
+    body: dict[str, Any] = {
+        "model": gateway.served.name,
+        "messages": prompt.messages,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "top_k": request.top_k,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    } | gateway.token_limit(request.max_tokens)
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if is_constrained(request, gateway):
+        body["structured_outputs"] = {"regex": answer_regex(prompt.mode, prompt.choices)}
+    return body
+
+
+def is_constrained(request: ReasonRequest, gateway: Gateway) -> bool:
+    """Whether the engine must hold the reply to the grammar."""
+    return request.constrained if request.constrained is not None else not gateway.served.knows_grammar
+
+
+async def reason(
+    request: ReasonRequest, prompt: Prompt, stream: EngineStream, gateway: Gateway, started: float
+) -> AsyncIterator[Step | AnswerDelta | ReasonResponse]:
+    """Turn the engine's stream into steps, answer text and, last, the whole response. Raises ApiError."""
+    reply = _Reply(gateway.served.opens_reasoning and not is_constrained(request, gateway))
+    first_token_s: float | None = None
+    usage: dict[str, int] = {}
+    async for event in stream.events():
+        usage = event.get("usage") or usage
+        for choice in event.get("choices", ()):
+            parts = reply.feed(choice)
+            if first_token_s is None and reply.began:
+                first_token_s = time.perf_counter() - started
+            for part in parts:
+                yield part
+    for part in reply.finish():
+        yield part
+    answer = reply.assemble(prompt)
+    gateway.metrics.count_usage(usage)
+    if first_token_s is not None:
+        gateway.metrics.first_token_seconds.labels("/v1/clinical/reason").observe(first_token_s)
+    outcome = "open" if answer.final is None else answer.final.failure or "answered"
+    gateway.metrics.final_answers.labels(outcome).inc()
+    timings = Timings(
+        first_token_ms=None if first_token_s is None else round(1000 * first_token_s, 1),
+        total_ms=round(1000 * (time.perf_counter() - started), 1),
+    )
+    yield _response(request, prompt, answer, usage, timings, gateway)
+
+
+class _Reply:
+    """Collects the deltas of one reply, whether the engine separates the reasoning or our splitter must."""
+
+    def __init__(self, opened: bool) -> None:
+        self.began = False
+        self._splitter = Splitter(opened)
+        self._steps = StepParser()
+        self._reasoning_open = True
+        self._engine_reasoning: list[str] = []
+        self._engine_answer: list[str] = []
+        self._finish_reason: str | None = None
+
+    def feed(self, choice: dict[str, Any]) -> list[Step | AnswerDelta]:
+        delta = choice["delta"]
+        self._finish_reason = choice.get("finish_reason") or self._finish_reason
+        reasoning = delta.get("reasoning") or delta.get("reasoning_content") or ""
+        content = delta.get("content") or ""
+        self.began = self.began or bool(reasoning or content)
+        out: list[Step | AnswerDelta] = []
+        if reasoning:
+            self._engine_reasoning.append(reasoning)
+            out += self._steps.feed(reasoning)
+        if content and self._engine_reasoning:
+            self._engine_answer.append(content)
+            out += self._answer(content)
+        elif content:
+            for piece in self._splitter.feed(content):
+                out += self._piece(piece.kind, piece.text)
+        return out
+
+    def finish(self) -> list[Step | AnswerDelta]:
+        out: list[Step | AnswerDelta] = []
+        for piece in self._splitter.finish():
+            out += self._piece(piece.kind, piece.text)
+        if self._reasoning_open:
+            out += self._steps.finish()
+        return out
+
+    def assemble(self, prompt: Prompt) -> ReasonedAnswer:
+        by_engine = bool(self._engine_reasoning)
+        answer = "".join(self._engine_answer) if by_engine else self._splitter.side("answer")
+        return assemble(
+            "".join(self._engine_reasoning) if by_engine else self._splitter.side("reasoning"),
+            answer,
+            reasoning_complete=bool(answer) if by_engine else not self._splitter.in_reasoning,
+            finish_reason=self._finish_reason,
+            choices=prompt.choices,
+            options=prompt.options,
+        )
+
+    def _piece(self, kind: str, text: str) -> list[Step | AnswerDelta]:
+        if kind == "reasoning":
+            return list(self._steps.feed(text))
+        return self._answer(text) if kind == "answer" and (text.strip() or not self._reasoning_open) else []
+
+    def _answer(self, text: str) -> list[Step | AnswerDelta]:
+        """The last step is complete once the answer begins; the blank lines between them belong to neither."""
+        out: list[Step | AnswerDelta] = []
+        if self._reasoning_open:
+            self._reasoning_open = False
+            text = text.lstrip()
+            out += self._steps.finish()
+        return [*out, AnswerDelta(text)]
+
+
+def _response(
+    request: ReasonRequest,
+    prompt: Prompt,
+    answer: ReasonedAnswer,
+    usage: dict[str, int],
+    timings: Timings,
+    gateway: Gateway,
+) -> ReasonResponse:
+    final = answer.final
+    return ReasonResponse(
+        id=f"reason-{uuid.uuid4().hex}",
+        created=int(time.time()),
+        reasoning=Reasoning(
+            text=answer.reasoning,
+            steps=[ReasoningStep(number=step.number, text=step.text) for step in answer.steps],
+            complete=answer.reasoning_complete,
+        ),
+        answer=answer.answer,
+        final_answer=None
+        if final is None
+        else FinalAnswer(
+            value=final.value,
+            text=prompt.options.get(final.value) if final.value else None,
+            failure=final.failure,
+            method=final.method,
+        ),
+        finish_reason=answer.finish_reason,
+        usage=Usage(**{name: usage.get(name, 0) for name in Usage.model_fields}),
+        timings=timings,
+        provenance=Provenance(
+            model=gateway.served.name,
+            artifact_digest=gateway.served.digest,
+            mode=prompt.mode,
+            template_version=prompt.template_version,
+            template_sha256=prompt.template_sha256,
+            prompt_sha256=prompt.sha256,
+            sampling={name: getattr(request, name) for name in ("temperature", "top_p", "top_k", "seed", "max_tokens")},
+            constrained=is_constrained(request, gateway),
+        ),
+    )

@@ -1,0 +1,101 @@
+"""Errors as OpenAI clients expect them: `{"error": {"message", "type", "param", "code"}}`, never a stack trace.
+
+`ApiError` is what routes raise. Messages name the field and the fix and never repeat what the caller sent, because a
+request holds clinical text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastapi import FastAPI, Request
+
+log = structlog.get_logger(__name__)
+
+
+class ApiError(Exception):
+    """A failure with an HTTP status, told in OpenAI's form."""
+
+    def __init__(
+        self, status: int, code: str, message: str, param: str | None = None, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, object]:
+        """The JSON body."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    def response(self) -> Response:
+        """The HTTP response."""
+        headers = {"retry-after": str(self.retry_after_s)} if self.retry_after_s is not None else None
+        return Response(orjson.dumps(self.body()), self.status, headers, media_type="application/json")
+
+
+def install(app: FastAPI) -> None:
+    """Make every failure of `app` leave in OpenAI's form."""
+
+    @app.exception_handler(ApiError)
+    async def on_api_error(_: Request, error: ApiError) -> Response:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(_: Request, error: RequestValidationError) -> Response:
+        return from_validation(error.errors()).response()
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 413:
+            return body_too_large().response()
+        messages = {
+            404: ("not_found", f"no such path: {request.url.path}; see /docs"),
+            405: ("method_not_allowed", f"{request.method} is not allowed here; see /docs"),
+            400: ("invalid_body", "the body could not be read; send one JSON object"),
+        }
+        code, message = messages.get(error.status_code, ("http_error", str(error.detail)))
+        return ApiError(error.status_code, code, message).response()
+
+    @app.exception_handler(Exception)
+    async def on_bug(_: Request, error: Exception) -> Response:
+        # The traceback may hold clinical text in its values; the type and place are enough to find the line.
+        last = error.__traceback__
+        while last and last.tb_next:
+            last = last.tb_next
+        place = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last else None
+        log.error("unhandled error", error_type=type(error).__name__, place=place)
+        return ApiError(500, "internal_error", "the server failed; the log has the place").response()
+
+
+def body_too_large() -> ApiError:
+    """A body over the limit, found by its declared length or while reading it."""
+    return ApiError(413, "body_too_large", "the body is too long; shorten the text (GAZAL_MAX_BODY_BYTES is the limit)")
+
+
+def from_validation(errors: Sequence[dict[str, object]]) -> ApiError:
+    """The first validation error as an ApiError that names its field."""
+    first = errors[0]
+    location = [str(part) for part in first["loc"] if part not in ("body",)]  # type: ignore[attr-defined]
+    param = ".".join(part for part in location if not part.startswith(("list[", "str", "function-"))) or None
+    kind = first["type"]
+    if kind == "json_invalid":
+        return ApiError(400, "invalid_json", "the body is not valid JSON")
+    if kind == "extra_forbidden":
+        return ApiError(400, "unknown_field", f"{param}: unknown field; remove it", param)
+    if kind == "missing":
+        return ApiError(400, "missing_field", f"{param or 'body'}: required, but missing", param)
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    return ApiError(400, "invalid_value", f"{param or 'body'}: {reason}", param)

@@ -1,0 +1,60 @@
+"""Liveness, readiness, version and metrics."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+
+from gazal.artifact import NOT_FOR_CLINICAL_USE
+from gazal.prompting import templates_sha256
+from server.errors import ApiError
+from server.gateway import InjectedGateway
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez")
+async def livez() -> dict[str, str]:
+    """200 as long as this process runs its event loop."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz")
+async def readyz(gateway: InjectedGateway) -> Response:
+    """200 when the engine answers, else 503."""
+    if await gateway.upstream.healthy():
+        return JSONResponse({"status": "ready"})
+    return JSONResponse({"status": "not ready", "reason": "the engine does not answer"}, 503)
+
+
+@router.get("/version")
+async def show_version(gateway: InjectedGateway) -> dict[str, Any]:
+    """What runs here: gateway, engine, artifact and prompt templates."""
+    try:
+        engine = (await gateway.upstream.get_json("/version")).get("version")
+    except ApiError:
+        engine = None
+    return {
+        "gazal": gazal_version(),
+        "engine": {"vllm": engine},
+        "artifact": {"name": gateway.served.name, "digest": gateway.served.digest},
+        "prompt_templates_sha256": templates_sha256(),
+        "notice": NOT_FOR_CLINICAL_USE,
+    }
+
+
+@router.get("/metrics")
+async def metrics(gateway: InjectedGateway) -> Response:
+    """Prometheus metrics of the gateway."""
+    return Response(gateway.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def gazal_version() -> str:
+    """The installed version, or "source" in a tree that was not installed."""
+    try:
+        return version("gazal-r1")
+    except PackageNotFoundError:
+        return "source"
