@@ -2,3 +2,5 @@
 
 Importing `gazal` imports nothing heavy; torch and transformers are touched only inside the functions that need them.
 """
+
+__version__ = "0.1.0"

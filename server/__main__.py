@@ -30,7 +30,7 @@ def serve(
 
     from gazal.artifact import ArtifactError
     from server.engine import EngineFailedError
-    from server.lifecycle import run
+    from server.lifecycle import ListenError, run
     from server.settings import Settings
 
     console = Console(stderr=True)
@@ -44,7 +44,7 @@ def serve(
         message = first["msg"].removeprefix("Value error, ")
         console.print(f"error: {field + ': ' if field else ''}{message}", style="red", highlight=False, markup=False)
         raise typer.Exit(2) from None
-    except (ArtifactError, EngineFailedError) as error:
+    except (ArtifactError, EngineFailedError, ListenError) as error:
         console.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

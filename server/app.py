@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.responses import Response
 
+from gazal import __version__
 from gazal.artifact import NOT_FOR_CLINICAL_USE
 from server import errors
 from server.middleware import RequestMiddleware
@@ -35,7 +36,7 @@ def create_app(gateway: Gateway) -> FastAPI:
 
     app = FastAPI(
         title="Gazal-R1",
-        version=health.gazal_version(),
+        version=__version__,
         description=f"Step-by-step clinical reasoning behind an OpenAI-compatible API. {NOT_FOR_CLINICAL_USE}",
         lifespan=lifespan,
         redoc_url=None,

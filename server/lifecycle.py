@@ -1,14 +1,15 @@
 """One gateway process from start to end: model, engine, HTTP server, signals.
 
-The order is: verify the weights, start vLLM, wait for it with visible progress, listen. Ctrl-C or SIGTERM ends
-whichever of these is going on; while serving, the first signal lets running requests finish and the second ends at once. The
-engine is stopped on every way out, and its death while serving ends the gateway with the reason.
+The order is: take the port, verify the weights, start vLLM, wait for it with visible progress, listen. Ctrl-C or
+SIGTERM ends whichever of these is going on; while serving, the first signal lets running requests finish and the second
+ends at once. The engine is stopped on every way out, and its death while serving ends the gateway with the reason.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 from contextlib import AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -36,16 +37,17 @@ def run(settings: Settings, console: Console) -> int:
 
     Raises ArtifactError or EngineFailedError with the fix, KeyboardInterrupt when stopped before serving began.
     """
-    configure_logs()
+    configure_logs(settings.log_level)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    model = None if settings.upstream else _verified(settings.model, console)
-    try:
-        return asyncio.run(_serve(settings, model, console))
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    with _reserved_port(settings) as listener:
+        model = None if settings.upstream else _verified(settings.model, console)
+        try:
+            return asyncio.run(_serve(settings, model, listener, console))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
 
 
-def configure_logs() -> None:
+def configure_logs(level: str) -> None:
     """Log lines to stderr: readable for a person at a terminal, JSON otherwise."""
     renderer: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     structlog.configure(
@@ -54,8 +56,13 @@ def configure_logs() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+class ListenError(RuntimeError):
+    """The address cannot be listened on."""
 
 
 class _Server(uvicorn.Server):
@@ -64,7 +71,7 @@ class _Server(uvicorn.Server):
     capture_signals = staticmethod(nullcontext)  # type: ignore[assignment]
 
 
-async def _serve(settings: Settings, model: Model | None, console: Console) -> int:
+async def _serve(settings: Settings, model: Model | None, listener: socket.socket, console: Console) -> int:
     server: _Server | None = None
     main = asyncio.current_task()
 
@@ -91,9 +98,9 @@ async def _serve(settings: Settings, model: Model | None, console: Console) -> i
             served = Served.from_model(model, settings.model)
             await _wait_ready(engine, upstream, console)
         server = _Server(_uvicorn_config(Gateway(settings, upstream, served), settings))
-        serving = asyncio.create_task(server.serve())
+        serving = asyncio.create_task(server.serve([listener]))
         ended = asyncio.create_task(engine.wait_ended()) if engine else None
-        await _announce(server, serving, served, settings, console)
+        await _announce(server, serving, served, listener, console)
         await asyncio.wait({serving, *([ended] if ended else [])}, return_when=asyncio.FIRST_COMPLETED)
         if ended and ended.done() and not server.should_exit:
             server.should_exit = server.force_exit = True
@@ -108,13 +115,25 @@ async def _serve(settings: Settings, model: Model | None, console: Console) -> i
 def _uvicorn_config(gateway: Gateway, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(gateway),
-        host=settings.host,
-        port=settings.port,
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
+
+
+def _reserved_port(settings: Settings) -> socket.socket:
+    """Bind now, so that a taken port is found before minutes of loading; nothing listens on it yet."""
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise ListenError(
+            f"port {settings.port} on {settings.host} cannot be used ({error.strerror}); give --port"
+        ) from error
+    return listener
 
 
 def _verified(reference: str, console: Console) -> Model:
@@ -160,11 +179,11 @@ async def _wait_ready(engine: Engine, upstream: Upstream, console: Console) -> N
 
 
 async def _announce(
-    server: _Server, serving: asyncio.Task[None], served: Served, settings: Settings, console: Console
+    server: _Server, serving: asyncio.Task[None], served: Served, listener: socket.socket, console: Console
 ) -> None:
     while not server.started and not serving.done():
         await asyncio.sleep(0.02)
     if server.started:
-        port = server.servers[0].sockets[0].getsockname()[1]
-        address = f"http://{settings.host}:{port}"
+        host, port = listener.getsockname()[:2]
+        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         console.print(f"serving  {served.name} on {address} (API: {address}/docs, stop: Ctrl-C)", highlight=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     """Address to listen on. Only loopback is allowed while there are no API keys."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """`info` logs a line a request, without any of its text."""
 
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
     """Longest request body; longer ones get 413 before they are parsed."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
+from gazal import __version__
 from gazal.artifact import NOT_FOR_CLINICAL_USE
 from gazal.prompting import templates_sha256
 from server.errors import ApiError
@@ -38,7 +38,7 @@ async def show_version(gateway: InjectedGateway) -> dict[str, Any]:
     except ApiError:
         engine = None
     return {
-        "gazal": gazal_version(),
+        "gazal": __version__,
         "engine": {"vllm": engine},
         "artifact": {"name": gateway.served.name, "digest": gateway.served.digest},
         "prompt_templates_sha256": templates_sha256(),
@@ -50,11 +50,3 @@ async def show_version(gateway: InjectedGateway) -> dict[str, Any]:
 async def metrics(gateway: InjectedGateway) -> Response:
     """Prometheus metrics of the gateway."""
     return Response(gateway.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def gazal_version() -> str:
-    """The installed version, or "source" in a tree that was not installed."""
-    try:
-        return version("gazal-r1")
-    except PackageNotFoundError:
-        return "source"

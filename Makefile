@@ -1,0 +1,40 @@
+# Thin verbs; each calls one program. `make help` lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PY := .venv/bin/python
+MODEL ?= nano
+PORT ?= 8000
+CASE ?= 1
+TASKS ?= gazal_clinic
+BASE_URL ?= http://127.0.0.1:$(PORT)/v1
+
+.PHONY: help setup demo serve eval test test-fast lint clean
+.DEFAULT_GOAL := help
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo "  Variables: MODEL=nano|DIR|org/repo[@revision]  PORT=8000  CASE=1..3  ONESHOT=1  TASKS=a,b  LIMIT=n"
+
+setup:  ## Make .venv from the lock (needs Python 3.11 and about 6 GB; the second time a no-op)
+	@$(PYTHON) scripts/setup.py
+
+demo: setup  ## Serve the small model, reason through a case, run 16 questions, stay up (ONESHOT=1: exit)
+	@$(PY) scripts/demo.py --model $(MODEL) --port $(PORT) --case $(CASE) $(if $(ONESHOT),--oneshot)
+
+serve: setup  ## Serve MODEL on PORT until Ctrl-C
+	@$(PY) -m server --model $(MODEL) --port $(PORT)
+
+eval: setup  ## Benchmark the running server with lm-eval (TASKS, LIMIT, BASE_URL)
+	@$(PY) -m eval run --tasks $(TASKS) --base-url $(BASE_URL) $(if $(LIMIT),--limit $(LIMIT))
+
+test: setup  ## All tests, with the real engine (several minutes)
+	@$(PY) -m pytest
+
+test-fast: setup  ## Unit tests without the engine (under a minute)
+	@$(PY) -m pytest -m "not e2e and not slow and not gpu"
+
+lint: setup  ## ruff and mypy --strict
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+clean:  ## Remove caches and reports (not .venv, not downloaded models)
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist reports
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
