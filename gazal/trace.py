@@ -34,7 +34,11 @@ CLOSE_TAG = "</think>"
 PieceKind = Literal["reasoning", "answer", "tag"]
 
 _TAG = re.compile(r"</?think>")
-_STEP_HEADER = re.compile(r"^[ \t>#*_-]*step[ \t]*(\d{1,3})[ \t]*[*_]*[ \t]*[:.)–—-][ \t*_]*", re.IGNORECASE)  # noqa: RUF001
+_STEP_HEADER = re.compile(
+    r"^[ \t>#*_-]*step[ \t]*(\d{1,3})(?:[ \t]*[*_]*[ \t]*[:：)]|[ \t*_]*[ \t][–—-][ \t])[ \t*_]*",  # noqa: RUF001
+    re.IGNORECASE,
+)
+_FAILED = frozenset({"error", "abort", "content_filter"})
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,24 @@ class Splitter:
         """All text of one kind, in order."""
         return "".join(piece.text for piece in self.pieces if piece.kind == kind)
 
+    @property
+    def reasoning(self) -> str:
+        """All reasoning; where the model thought several times, its parts on lines of their own."""
+        parts = [piece.text for piece in self.pieces if piece.kind == "reasoning"]
+        return "".join(part if part.endswith("\n") else part + "\n" for part in parts[:-1]) + "".join(parts[-1:])
+
+    @property
+    def answer(self) -> str:
+        """The text after the reasoning: the last that is not blank, since a model may think and answer again."""
+        segments = [""]
+        for piece in self.pieces:
+            if piece.kind == "answer":
+                segments[-1] += piece.text
+            elif piece.text == CLOSE_TAG and piece.kind == "tag":
+                segments.append("")
+        after_reasoning = segments[1:] or segments
+        return next((text for text in reversed(after_reasoning) if text.strip()), "")
+
     def _text(self, text: str, out: list[Piece]) -> None:
         if text:
             self._run.append(text)
@@ -196,15 +218,20 @@ class StepParser:
             self._line_is_header = True
 
     def _end_line(self) -> None:
-        header = _STEP_HEADER.match(self._line) if self._line_is_header else None
-        self._lines.append(self._line[header.end() :] if header else self._line)
+        line = self._line
+        header = _STEP_HEADER.match(line) if self._line_is_header else None
+        if header:
+            line = line[header.end() :]
+            if header.group().count("**") % 2:  # "**Step 1: Title**": the closing half goes with the opening one
+                line = line.replace("**", "", 1)
+        self._lines.append(line)
         self._line, self._line_is_header = "", False
 
     def _close(self) -> list[Step]:
         lines, self._lines = self._lines, []
         if self._number is None:
             return []
-        step = Step(self._number, "\n".join(lines).strip().removesuffix("**").rstrip())
+        step = Step(self._number, "\n".join(lines).strip())
         self._number = None
         return [step]
 
@@ -231,7 +258,7 @@ def assemble(
     """Build the answer from its two sides, as when the engine's own reasoning parser has split them."""
     truncated = not reasoning_complete or finish_reason == "length"
     final = (
-        extract(answer, choices, options=options, truncated=truncated, failed=finish_reason == "error")
+        extract(answer, choices, options=options, truncated=truncated, failed=finish_reason in _FAILED)
         if choices
         else None
     )
@@ -253,8 +280,8 @@ def parse(
     splitter.feed(raw)
     splitter.finish()
     return assemble(
-        splitter.side("reasoning"),
-        splitter.side("answer"),
+        splitter.reasoning,
+        splitter.answer,
         reasoning_complete=not splitter.in_reasoning,
         finish_reason=finish_reason,
         choices=choices,

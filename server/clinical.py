@@ -18,7 +18,7 @@ from gazal.artifact import NOT_FOR_CLINICAL_USE
 from gazal.case import MAX_TEXT_CHARS, ClinicalCase
 from gazal.grammar import answer_regex
 from gazal.prompting import Mode, Prompt, PromptError, render
-from gazal.trace import ReasonedAnswer, Splitter, Step, StepParser, assemble
+from gazal.trace import CLOSE_TAG, Piece, ReasonedAnswer, Splitter, Step, StepParser, assemble
 from server.errors import ApiError
 from server.schemas import Probability, Seed, Temperature
 
@@ -210,12 +210,13 @@ class _Reply:
         self.began = False
         self._splitter = Splitter(opened)
         self._steps = StepParser()
-        self._reasoning_open = True
+        self._answer_began = False
         self._engine_reasoning: list[str] = []
         self._engine_answer: list[str] = []
         self._finish_reason: str | None = None
 
     def feed(self, choice: dict[str, Any]) -> list[Step | AnswerDelta]:
+        """Take one delta of the engine; return the steps and answer text that it completed."""
         delta = choice["delta"]
         self._finish_reason = choice.get("finish_reason") or self._finish_reason
         reasoning = delta.get("reasoning") or delta.get("reasoning_content") or ""
@@ -226,46 +227,47 @@ class _Reply:
             self._engine_reasoning.append(reasoning)
             out += self._steps.feed(reasoning)
         if content and self._engine_reasoning:
+            if not self._engine_answer:
+                out += self._steps.finish()
             self._engine_answer.append(content)
             out += self._answer(content)
         elif content:
-            for piece in self._splitter.feed(content):
-                out += self._piece(piece.kind, piece.text)
+            out += self._pieces(self._splitter.feed(content))
         return out
 
     def finish(self) -> list[Step | AnswerDelta]:
-        out: list[Step | AnswerDelta] = []
-        for piece in self._splitter.finish():
-            out += self._piece(piece.kind, piece.text)
-        if self._reasoning_open:
-            out += self._steps.finish()
-        return out
+        """End of the reply: the last step, where the reasoning was cut off, and text that was held back."""
+        return [*self._pieces(self._splitter.finish()), *self._steps.finish()]
 
     def assemble(self, prompt: Prompt) -> ReasonedAnswer:
+        """The whole reply taken apart; in the rare reply that closes its reasoning twice, this is the truth."""
         by_engine = bool(self._engine_reasoning)
-        answer = "".join(self._engine_answer) if by_engine else self._splitter.side("answer")
+        answer = "".join(self._engine_answer)
         return assemble(
-            "".join(self._engine_reasoning) if by_engine else self._splitter.side("reasoning"),
-            answer,
+            "".join(self._engine_reasoning) if by_engine else self._splitter.reasoning,
+            answer if by_engine else self._splitter.answer,
             reasoning_complete=bool(answer) if by_engine else not self._splitter.in_reasoning,
             finish_reason=self._finish_reason,
             choices=prompt.choices,
             options=prompt.options,
         )
 
-    def _piece(self, kind: str, text: str) -> list[Step | AnswerDelta]:
-        if kind == "reasoning":
-            return list(self._steps.feed(text))
-        return self._answer(text) if kind == "answer" and (text.strip() or not self._reasoning_open) else []
-
-    def _answer(self, text: str) -> list[Step | AnswerDelta]:
-        """The last step is complete once the answer begins; the blank lines between them belong to neither."""
+    def _pieces(self, pieces: list[Piece]) -> list[Step | AnswerDelta]:
         out: list[Step | AnswerDelta] = []
-        if self._reasoning_open:
-            self._reasoning_open = False
-            text = text.lstrip()
-            out += self._steps.finish()
-        return [*out, AnswerDelta(text)]
+        for piece in pieces:
+            if piece.kind == "reasoning":
+                out += self._steps.feed(piece.text)
+            elif piece.kind == "answer":
+                out += self._answer(piece.text)
+            elif piece.text == CLOSE_TAG:
+                out += self._steps.finish()
+        return out
+
+    def _answer(self, text: str) -> list[AnswerDelta]:
+        """Answer text, without the blank lines that separate it from the reasoning."""
+        text = text if self._answer_began else text.lstrip()
+        self._answer_began = self._answer_began or bool(text)
+        return [AnswerDelta(text)] if text else []
 
 
 def _response(

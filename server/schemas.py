@@ -38,6 +38,13 @@ class Message(_Strict):
     type: Literal["text"] = "text"
     """Sent by lm-eval beside the content; means nothing."""
 
+    @field_validator("content", mode="before")
+    @classmethod
+    def _text_only(cls, value: object) -> object:
+        if isinstance(value, list) and any(isinstance(part, dict) and part.get("type") != "text" for part in value):
+            raise ValueError("only parts of type 'text' are accepted; this model reads no images, audio or files")
+        return value
+
     @field_validator("content")
     @classmethod
     def _not_empty(cls, value: str | list[TextPart]) -> str | list[TextPart]:
