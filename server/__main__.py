@@ -42,7 +42,8 @@ def serve(
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         message = first["msg"].removeprefix("Value error, ")
-        console.print(f"error: {field + ': ' if field else ''}{message}", style="red", highlight=False, markup=False)
+        message = f"{field}: {message}" if field else message
+        console.print(f"error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     except (ArtifactError, EngineFailedError, ListenError) as error:
         console.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)

@@ -6,7 +6,8 @@ request holds clinical text.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
@@ -15,7 +16,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fastapi import FastAPI, Request
 
@@ -85,11 +86,16 @@ def body_too_large() -> ApiError:
     return ApiError(413, "body_too_large", "the body is too long; shorten the text (GAZAL_MAX_BODY_BYTES is the limit)")
 
 
-def from_validation(errors: Sequence[dict[str, object]]) -> ApiError:
-    """The first validation error as an ApiError that names its field."""
-    first = errors[0]
-    location = [str(part) for part in first["loc"] if part not in ("body",)]  # type: ignore[attr-defined]
-    param = ".".join(part for part in location if not part.startswith(("list[", "str", "function-"))) or None
+_UNION_BRANCH = re.compile(r"(?:constrained-\w+|str|list|dict|function-[\w-]+)(?:\[.*\])?")
+
+
+def from_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
+    """The most telling validation error as an ApiError that names its field.
+
+    pydantic reports each branch of a union; a wrong type there only says that the other branch was meant.
+    """
+    first = next((error for error in errors if not error["type"].endswith("_type")), errors[0])
+    param = ".".join(str(part) for part in first["loc"][1:] if not _UNION_BRANCH.fullmatch(str(part))) or None
     kind = first["type"]
     if kind == "json_invalid":
         return ApiError(400, "invalid_json", "the body is not valid JSON")
@@ -97,5 +103,7 @@ def from_validation(errors: Sequence[dict[str, object]]) -> ApiError:
         return ApiError(400, "unknown_field", f"{param}: unknown field; remove it", param)
     if kind == "missing":
         return ApiError(400, "missing_field", f"{param or 'body'}: required, but missing", param)
+    if kind in ("model_attributes_type", "model_type"):
+        return ApiError(400, "invalid_value", f"{param or 'body'}: must be a JSON object", param)
     reason = str(first["msg"]).removeprefix("Value error, ")
     return ApiError(400, "invalid_value", f"{param or 'body'}: {reason}", param)

