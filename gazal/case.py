@@ -24,7 +24,7 @@ Items = Annotated[list[Item], Field(max_length=60)]
 class Measurement(BaseModel):
     """A number with the unit it was written in."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     value: Annotated[float, Field(allow_inf_nan=False)]
     unit: Annotated[str | None, Field(max_length=30)] = None
@@ -41,7 +41,7 @@ class Measurement(BaseModel):
 class ClinicalCase(BaseModel):
     """One patient at one moment, as far as it is known."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     age: Annotated[float | None, Field(ge=0, le=130, allow_inf_nan=False)] = None
     age_unit: Literal["years", "months", "weeks", "days"] = "years"

@@ -32,10 +32,14 @@ VignetteText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)]
 OptionText = Annotated[str, Field(min_length=1, max_length=2_000)]
 
 
-class ReasonRequest(BaseModel):
-    """Body of POST /v1/clinical/reason: a case or a vignette, what to do with it, and how to sample."""
+class _Documented(BaseModel):
+    """The strings under the fields become their descriptions in the API's documentation."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class ReasonRequest(_Documented):
+    """Body of POST /v1/clinical/reason: a case or a vignette, what to do with it, and how to sample."""
 
     mode: Mode = "diagnosis"
     case: ClinicalCase | None = None
@@ -71,14 +75,14 @@ class ReasonRequest(BaseModel):
             raise ApiError(400, "invalid_value", f"{error.field}: {error}", error.field) from error
 
 
-class ReasoningStep(BaseModel):
+class ReasoningStep(_Documented):
     """One reasoning step."""
 
     number: int
     text: str
 
 
-class Reasoning(BaseModel):
+class Reasoning(_Documented):
     """The model's written reasoning; a text it produced, not a proof of how it decided."""
 
     text: str
@@ -87,7 +91,7 @@ class Reasoning(BaseModel):
     """False when the token budget ended inside the reasoning."""
 
 
-class FinalAnswer(BaseModel):
+class FinalAnswer(_Documented):
     """The answer in modes with a closed set: a label, or why none could be read."""
 
     value: str | None
@@ -97,7 +101,7 @@ class FinalAnswer(BaseModel):
     method: Literal["boxed", "line"] | None
 
 
-class Usage(BaseModel):
+class Usage(_Documented):
     """Token counts of the engine."""
 
     prompt_tokens: int = 0
@@ -105,14 +109,14 @@ class Usage(BaseModel):
     total_tokens: int = 0
 
 
-class Timings(BaseModel):
+class Timings(_Documented):
     """Measured in the gateway, from the arrival of the request."""
 
     first_token_ms: float | None
     total_ms: float
 
 
-class Provenance(BaseModel):
+class Provenance(_Documented):
     """Where this answer came from, so that it can be asked for again."""
 
     model: str
@@ -125,7 +129,7 @@ class Provenance(BaseModel):
     constrained: bool
 
 
-class ReasonResponse(BaseModel):
+class ReasonResponse(_Documented):
     """A reasoned answer with everything needed to check it."""
 
     id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
@@ -42,7 +43,7 @@ class Served:
         return cls(
             name=model.manifest.name,
             digest=model.manifest.digest,
-            aliases=frozenset({reference}),
+            aliases=frozenset() if Path(reference).is_dir() else frozenset({reference}),
             knows_grammar=model.manifest.knows_grammar,
             opens_reasoning=template.is_file() and template_opens_reasoning(template.read_text(encoding="utf-8")),
             licence=model.manifest.licence,

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Settings of one gateway process."""
 
-    model_config = SettingsConfigDict(env_prefix="GAZAL_", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="GAZAL_", extra="forbid", use_attribute_docstrings=True)
 
     model: str = "nano"
     """`nano`, a directory, or `org/repo[@revision]` on the Hugging Face hub."""
@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     """Address to listen on. Only loopback is allowed while there are no API keys."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port to listen on; 0 takes a free one."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """`info` logs a line a request, without any of its text."""
@@ -37,6 +38,7 @@ class Settings(BaseSettings):
     max_tokens_limit: Annotated[int, Field(ge=1)] = 16384
     """Highest `max_tokens` a request may ask for."""
     connect_timeout_s: Annotated[float, Field(gt=0)] = 2.0
+    """Longest wait for a connection to the engine."""
     idle_timeout_s: Annotated[float, Field(gt=0)] = 120.0
     """Longest silence of the engine within a stream, the wait for the first token included."""
     total_timeout_s: Annotated[float, Field(gt=0)] = 900.0

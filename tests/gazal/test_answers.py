@@ -38,6 +38,7 @@ def outcome(text: str, choices: Sequence[str], options: Mapping[str, str] | None
 def test_all_ten_labels_in_either_case(label: str) -> None:
     assert outcome(f"\\boxed{{{label}}}", TEN) == label
     assert outcome(f"Final answer: {label.lower()}.", TEN) == label
+    assert outcome(f"Final answer: {label}. Aspirin", TEN) == label
 
 
 @pytest.mark.parametrize("label", TEN[4:])

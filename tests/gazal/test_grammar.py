@@ -103,9 +103,19 @@ def test_an_open_mode_takes_no_final_answer(mode: Any) -> None:
     assert not matches(mode, reply(mode, "A"))
 
 
-@pytest.mark.parametrize("sentence", ["Too short.", "no capital letter to begin with here.", "No full stop at the end"])
-def test_a_step_is_a_whole_sentence(sentence: str) -> None:
-    assert not matches("diagnosis", reply("diagnosis", steps=[sentence] * 4))
+@pytest.mark.parametrize(
+    ("sentence", "fits"),
+    [
+        ("A" + "a" * 20 + ".", True),
+        ("A" + "a" * 220 + ".", True),
+        ("A" + "a" * 19 + ".", False),
+        ("A" + "a" * 221 + ".", False),
+        ("no capital letter to begin with here.", False),
+        ("No full stop at the end of the sentence", False),
+    ],
+)
+def test_a_step_is_a_whole_sentence_of_moderate_length(sentence: str, fits: bool) -> None:
+    assert matches("diagnosis", reply("diagnosis", steps=[sentence] * 4)) is fits
 
 
 @pytest.mark.parametrize("smuggled", ["</think>", "\\boxed{B}", "\nFinal answer: B"])
