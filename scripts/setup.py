@@ -135,7 +135,7 @@ def progress(text):
 def pip(*arguments):
     """Run the environment's pip and keep what it prints."""
     return subprocess.run(
-        [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments],
+        [str(PYTHON), "-m", "pip", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -170,6 +170,7 @@ def fail(message):
 
 if __name__ == "__main__":
     os.chdir(str(ROOT))
+    os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     try:
         main()
     except KeyboardInterrupt:
