@@ -161,6 +161,8 @@ def _plain(text: str) -> str:
         text = unwrapped
     text = text.replace("**", "").replace("__", "").strip("*_`$\"' \t\n")
     text = text.rstrip(".!?。 \t")
+    if text.endswith(")") and "(" not in text:
+        text = text[:-1].rstrip()
     inner = text[1:-1]
     if text[:1] + text[-1:] in ("()", "[]", "{}") and not re.search(r"[()\[\]{}]", inner):
         text = inner.strip().rstrip(".!?。 \t")

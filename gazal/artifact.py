@@ -3,7 +3,7 @@
 An artifact is a directory with weights, tokenizer, chat template and configuration, and `gazal.json`, the manifest.
 The digest is the sha256 of what `sha256sum` prints for the sorted files, so anyone can check it without our code:
 
-    find . -type f ! -name gazal.json ! -name '*.md' ! -path '*/.*' -printf '%P\\n' | LC_ALL=C sort \\
+    find -L . -type f ! -name gazal.json ! -name '*.md' ! -path '*/.*' -printf '%P\\n' | LC_ALL=C sort \\
         | xargs -d '\\n' sha256sum | sha256sum
 
 Cards (`*.md`) and hidden files are not part of it: they do not change what the model says.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -48,7 +49,7 @@ class Base(BaseModel):
 class Stage(BaseModel):
     """One training stage, as its run recorded it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     kind: Literal["sft", "grpo", "quantize"]
     recipe_sha256: Sha256
@@ -62,7 +63,7 @@ class Stage(BaseModel):
 class Manifest(BaseModel):
     """What an artifact is and what it was made from."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     schema_version: Literal[1] = 1
     name: str
@@ -96,6 +97,8 @@ def load_manifest(directory: Path) -> Manifest:
         return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} is missing: this directory is no Gazal artifact") from error
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{path} is not UTF-8 text; restore it or build the artifact again") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -120,6 +123,7 @@ def hash_files(directory: Path, progress: Callable[[int, int], None] | None = No
         raise ArtifactError(f"{directory} holds no files; give a directory with model weights")
     total = sum(path.stat().st_size for path in paths)
     done = 0
+    counting = threading.Lock()
 
     def hash_one(path: Path) -> str:
         nonlocal done
@@ -127,9 +131,10 @@ def hash_files(directory: Path, progress: Callable[[int, int], None] | None = No
         with path.open("rb") as file:
             while block := file.read(8 << 20):
                 sha.update(block)
-                done += len(block)
-                if progress:
-                    progress(done, total)
+                with counting:
+                    done += len(block)
+                    if progress:
+                        progress(done, total)
         return sha.hexdigest()
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:

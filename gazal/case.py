@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from gazal.quantities import LABS, VITALS, Quantity, check_plausible
 
@@ -26,13 +26,13 @@ class Measurement(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    value: Annotated[float, Field(allow_inf_nan=False)]
+    value: Annotated[float, Field(allow_inf_nan=False, strict=True)]
     unit: Annotated[str | None, Field(max_length=30)] = None
     """Left out, the canonical unit of the quantity is meant (mmHg, °C, mmol/L ...)."""
 
     def to_text(self) -> str:
         """The value as written, followed by its unit."""
-        number = f"{self.value:.10g}"
+        number = _plain_number(self.value)
         if not self.unit or self.unit in ("pH", "ratio"):
             return number
         return number + ("" if self.unit.startswith(("/", "%")) else " ") + self.unit
@@ -43,10 +43,11 @@ class ClinicalCase(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    age: Annotated[float | None, Field(ge=0, le=130, allow_inf_nan=False)] = None
     age_unit: Literal["years", "months", "weeks", "days"] = "years"
+    age: Annotated[float | None, Field(ge=0, allow_inf_nan=False, strict=True)] = None
+    """In `age_unit`; whole numbers of years."""
     sex: Literal["female", "male", "other", "unknown"] = "unknown"
-    pregnancy_weeks: Annotated[int | None, Field(ge=0, le=45)] = None
+    pregnancy_weeks: Annotated[int | None, Field(ge=0, le=45, strict=True)] = None
     complaint: Text = ""
     """What brings the patient, in their or your words."""
     history: Items = Field(default_factory=list)
@@ -62,6 +63,16 @@ class ClinicalCase(BaseModel):
     """Keys of `gazal.quantities.LABS` are checked; any other test is taken with the unit as written."""
     investigations: Text = ""
     """Imaging, ECG, microbiology and other findings in words."""
+
+    @field_validator("age")
+    @classmethod
+    def _possible_age(cls, value: float | None, info: ValidationInfo) -> float | None:
+        unit = info.data.get("age_unit", "years")
+        if value is not None and value / _UNITS_A_YEAR[unit] > _OLDEST_YEARS:
+            raise ValueError(f"must be at most {_OLDEST_YEARS} years; check it and age_unit")
+        if value is not None and unit == "years" and value != int(value):
+            raise ValueError("in years must be a whole number; use age_unit 'months', 'weeks' or 'days' for infants")
+        return value
 
     @field_validator("vitals", "labs", mode="before")
     @classmethod
@@ -85,17 +96,16 @@ class ClinicalCase(BaseModel):
     @classmethod
     def _plausible_labs(cls, value: dict[str, Measurement]) -> dict[str, Measurement]:
         return {
-            name: _checked(measurement, LABS[name]) if name in LABS else measurement
+            name: _checked(measurement, _KNOWN[name]) if name in _KNOWN else measurement
             for name, measurement in value.items()
         }
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if not self.complaint.strip() and not self.vitals and not self.labs and not self.investigations.strip():
-            raise ValueError("the case is empty; give at least a complaint, vitals, labs or investigations")
-        if self.age is not None and self.age_unit == "years" and self.age != int(self.age):
+        texts = (self.complaint, self.examination, self.investigations)
+        if not any(text.strip() for text in texts) and not self.vitals and not self.labs:
             raise ValueError(
-                "age in years must be a whole number; use age_unit 'months', 'weeks' or 'days' for infants"
+                "the case is empty; give at least a complaint, examination, vitals, labs or investigations"
             )
         return self
 
@@ -108,8 +118,8 @@ class ClinicalCase(BaseModel):
             ("Medications", "; ".join(self.medications)),
             ("Allergies", "; ".join(self.allergies)),
             ("Examination", self.examination.strip()),
-            ("Vitals", _listing(self.vitals, VITALS)),
-            ("Laboratory", _listing(self.labs, LABS)),
+            ("Vitals", _listing(self.vitals)),
+            ("Laboratory", _listing(self.labs)),
             ("Investigations", self.investigations.strip()),
         ]
         return "\n".join(f"{label}: {text}" for label, text in lines if text)
@@ -117,12 +127,22 @@ class ClinicalCase(BaseModel):
     def _patient(self) -> str:
         words = []
         if self.age is not None:
-            words.append(f"{self.age:g}-{self.age_unit.removesuffix('s')}-old")
+            words.append(f"{_plain_number(self.age)}-{self.age_unit.removesuffix('s')}-old")
         if self.sex in ("female", "male"):
             words.append(self.sex)
         if self.pregnancy_weeks is not None:
             words.append(f"{self.pregnancy_weeks} weeks pregnant")
         return " ".join(words[:2]) + (f", {words[2]}" if len(words) > 2 else "")
+
+
+_KNOWN = {**VITALS, **LABS}
+_UNITS_A_YEAR = {"years": 1.0, "months": 12.0, "weeks": 52.18, "days": 365.25}
+_OLDEST_YEARS = 130
+
+
+def _plain_number(value: float) -> str:
+    """All digits that were entered, without an exponent for whole numbers."""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
 
 def _checked(measurement: Measurement, quantity: Quantity) -> Measurement:
@@ -131,9 +151,8 @@ def _checked(measurement: Measurement, quantity: Quantity) -> Measurement:
     return Measurement(value=measurement.value, unit=unit)
 
 
-def _listing(measurements: dict[str, Measurement], known: object) -> str:
-    quantities: dict[str, Quantity] = dict(known)  # type: ignore[call-overload]
+def _listing(measurements: dict[str, Measurement]) -> str:
     return ", ".join(
-        f"{quantities[name].label if name in quantities else name} {measurement.to_text()}"
+        f"{_KNOWN[name].label if name in _KNOWN else name} {measurement.to_text()}"
         for name, measurement in measurements.items()
     )

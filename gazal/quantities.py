@@ -41,23 +41,38 @@ class Quantity:
 
 def to_canonical(quantity: Quantity, value: float, unit: str) -> float:
     """Convert `value` to the canonical unit. Raises ValueError naming the accepted units when `unit` is unknown."""
-    known = quantity.units.get(unit)
+    known = _unit(quantity, unit)
     if known is None:
         raise ValueError(f"unit {unit!r} is not known for {quantity.label}; use one of: {', '.join(quantity.units)}")
     return value * known.scale + known.offset
 
 
+_LIMIT_TOLERANCE = 1e-3
+"""The limits are rounded when they are shown and converted; a value at a limit that was shown must pass."""
+
+
 def check_plausible(quantity: Quantity, value: float, unit: str) -> None:
     """Raise ValueError, in the unit the user wrote, when the value lies outside the plausible limits."""
     canonical = to_canonical(quantity, value, unit)
-    if quantity.low <= canonical <= quantity.high:
+    low, high = quantity.low, quantity.high
+    if low - _LIMIT_TOLERANCE * abs(low) <= canonical <= high + _LIMIT_TOLERANCE * abs(high):
         return
-    known = quantity.units[unit]
-    low, high = ((limit - known.offset) / known.scale for limit in (quantity.low, quantity.high))
+    known = _unit(quantity, unit) or Unit()
+    low, high = ((limit - known.offset) / known.scale for limit in (low, high))
     raise ValueError(
         f"{quantity.label} {value:g} {unit} is outside the plausible range {low:.4g} to {high:.4g} {unit}; "
         "check the number and its unit"
     )
+
+
+def _unit(quantity: Quantity, unit: str) -> Unit | None:
+    """The unit, however its micro sign was typed: µ, Greek mu, or u."""
+    spellings = (
+        unit,
+        unit.replace("\u03bc", "µ"),
+        unit.replace("uL", "µL").replace("umol", "µmol").replace("ug", "µg"),
+    )
+    return next((quantity.units[each] for each in spellings if each in quantity.units), None)
 
 
 def _quantity(
@@ -100,7 +115,7 @@ LABS: Mapping[str, Quantity] = MappingProxyType(
         "chloride": _quantity("Chloride", 50, 160, "mmol/L", {"mEq/L": 1.0}),
         "bicarbonate": _quantity("Bicarbonate", 1, 60, "mmol/L", {"mEq/L": 1.0}),
         "urea": _quantity("Urea", 0.1, 120, "mmol/L", {"mg/dL (BUN)": 0.357, "mg/dL (urea)": 0.1665}),
-        "creatinine": _quantity("Creatinine", 5, 4000, "µmol/L", {"umol/L": 1.0, "mg/dL": 88.42}),
+        "creatinine": _quantity("Creatinine", 5, 4000, "µmol/L", {"mg/dL": 88.42}),
         "egfr": _quantity("Estimated GFR", 0, 200, "mL/min/1.73 m²"),
         "glucose": _quantity("Glucose", 0.2, 110, "mmol/L", {"mg/dL": 0.0555}),
         "hba1c": _quantity("HbA1c", 10, 220, "mmol/mol", {"%": (10.929, -23.5)}),
@@ -108,7 +123,7 @@ LABS: Mapping[str, Quantity] = MappingProxyType(
         "magnesium": _quantity("Magnesium", 0.1, 6, "mmol/L", {"mg/dL": 0.4114}),
         "phosphate": _quantity("Phosphate", 0.05, 8, "mmol/L", {"mg/dL": 0.3229}),
         "albumin": _quantity("Albumin", 5, 70, "g/L", {"g/dL": 10.0}),
-        "bilirubin": _quantity("Bilirubin, total", 0, 1000, "µmol/L", {"umol/L": 1.0, "mg/dL": 17.1}),
+        "bilirubin": _quantity("Bilirubin, total", 0, 1000, "µmol/L", {"mg/dL": 17.1}),
         "alt": _quantity("ALT", 0, 30000, "U/L", {"IU/L": 1.0}),
         "ast": _quantity("AST", 0, 30000, "U/L", {"IU/L": 1.0}),
         "alkaline_phosphatase": _quantity("Alkaline phosphatase", 0, 10000, "U/L", {"IU/L": 1.0}),

@@ -296,4 +296,4 @@ def template_opens_reasoning(chat_template: str) -> bool:
     switched off) does not count.
     """
     tail = chat_template.rpartition("add_generation_prompt")[2]
-    return OPEN_TAG in tail and CLOSE_TAG not in tail
+    return OPEN_TAG in re.sub(r"<think>(?:\\n|\s)*</think>", "", tail)

@@ -114,7 +114,7 @@ def install_lock(count):
                 output.append(line)
                 if line.startswith(("Collecting", "Requirement already")):
                     seen += 1
-                    package = line.split()[-1 if line.startswith("Collecting") else 2]
+                    package = line.split()[1 if line.startswith("Collecting") else 2]
                     progress(f"fetching {seen} of {count}: {package}")
                 elif line.startswith("Installing"):
                     progress(f"unpacking {count} packages (a minute or two)")

@@ -8,8 +8,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+
+def _whole_characters(text: str) -> str:
+    """Refuse half a surrogate pair: JSON can spell it, but it is no character and cannot be sent on."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a surrogate pair, which is no character; correct its encoding") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole_characters)]
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
@@ -26,14 +37,14 @@ class TextPart(_Strict):
     """A text part of a message; other kinds (images, audio, files) are not accepted."""
 
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class Message(_Strict):
     """One turn of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: Text | list[TextPart]
     name: Annotated[str | None, Field(max_length=64)] = None
     type: Literal["text"] = "text"
     """Sent by lm-eval beside the content; means nothing."""
@@ -108,7 +119,7 @@ class CompletionRequest(_Generation):
     """Body of POST /v1/completions."""
 
     prompt: (
-        Annotated[str, Field(min_length=1)]
+        Annotated[Text, Field(min_length=1)]
         | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=8)]
     )
     echo: bool = False

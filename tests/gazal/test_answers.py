@@ -102,7 +102,6 @@ def test_a_label_may_carry_the_text_of_its_own_option_only(text: str, expected: 
     assert outcome(text, FOUR, DRUGS) == expected
 
 
-@pytest.mark.xfail(strict=True, reason="a label with only a closing bracket, 'B)', is judged out_of_range")
 @pytest.mark.parametrize("text", ["Final answer: B)", "\\boxed{B)}"])
 def test_a_label_with_its_list_bracket_stands_alone(text: str) -> None:
     assert outcome(text, FOUR) == "B"

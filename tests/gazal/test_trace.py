@@ -190,13 +190,17 @@ QWEN3 = (
     "        {{- '<think>\\n\\n</think>\\n\\n' }}\n    {%- endif %}\n{%- endif %}"
 )
 PLAIN = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+HYBRID = (
+    "{%- if add_generation_prompt %}{%- if enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}"
+    "{%- else %}{{- '<think>\\n' }}{%- endif %}{%- endif %}"
+)
 HISTORY_ONLY = "{{ '<think>' + message.reasoning }}" + PLAIN
 
 
 @pytest.mark.parametrize(
     ("chat_template", "opens"),
-    [(QWQ, True), (QWEN3, False), (PLAIN, False), (HISTORY_ONLY, False), ("", False)],
-    ids=["QwQ", "Qwen3", "plain", "tag in the history only", "empty"],
+    [(QWQ, True), (QWEN3, False), (HYBRID, True), (PLAIN, False), (HISTORY_ONLY, False), ("", False)],
+    ids=["QwQ", "Qwen3", "thinking unless switched off", "plain", "tag in the history only", "empty"],
 )
 def test_whether_a_chat_template_opens_the_reasoning(chat_template: str, opens: bool) -> None:
     assert template_opens_reasoning(chat_template) is opens

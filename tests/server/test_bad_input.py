@@ -45,6 +45,19 @@ CHAT_CASES: list[tuple[str, Any, int, str | None]] = [
         400,
         "messages.0.content",
     ),
+    (
+        "half a character",
+        {"model": "fake", "messages": [{"role": "user", "content": "\ud800"}]},
+        400,
+        "messages.0.content",
+    ),
+    (
+        "half a character in a part",
+        {"model": "fake", "messages": [{"role": "user", "content": [{"type": "text", "text": "\ud800"}]}]},
+        400,
+        "messages.0.content.0.text",
+    ),
+    ("half a character in a stop", {"model": "fake", "messages": USER, "stop": ["\ud800"]}, 400, "stop.0"),
     ("a list as body", [1, 2], 400, None),
     ("null as body", None, 400, None),
 ]
@@ -82,6 +95,12 @@ REASON_CASES: list[tuple[str, Any, str | None]] = [
     ("empty case", {"case": {}}, "case"),
     ("huge max_tokens", {"vignette": "x", "max_tokens": 10**9}, "max_tokens"),
     ("negative max_tokens", {"vignette": "x", "max_tokens": -5}, "max_tokens"),
+    ("half a character", {"vignette": "\ud800"}, "vignette"),
+    (
+        "half a character in an option",
+        {"vignette": "x", "mode": "mcq", "options": {"A": "\ud800", "B": "b"}},
+        "options.A",
+    ),
 ]
 
 
