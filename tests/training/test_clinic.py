@@ -1,0 +1,237 @@
+"""The clinic: its knowledge is sound, its cases are well formed, and what is held out stays out."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from gazal.prompting import RESEARCH_LABELS
+from gazal.trace import parse
+from training.__main__ import app
+from training.clinic.cases import draw, tell
+from training.clinic.generate import SPLITS, Example, generate, held_out_conditions
+from training.clinic.knowledge import PRESENTATIONS, Clinic, KnowledgeError, load
+from training.clinic.studies import conclude, risk_ratio
+from training.rewards import RewardPolicy, score
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def clinic() -> Clinic:
+    return load()
+
+
+@pytest.fixture(scope="module")
+def train(clinic: Clinic) -> list[Example]:
+    return list(generate(clinic, "train", 3000, seed=1))
+
+
+def choices(example: Example) -> tuple[str, ...]:
+    return tuple(example.options) or (RESEARCH_LABELS if example.mode == "research" else ())
+
+
+def test_the_knowledge_base_covers_what_was_promised(clinic: Clinic) -> None:
+    assert len(clinic.conditions) >= 40
+    assert len({condition.specialty for condition in clinic.conditions.values()}) >= 12
+    for condition in clinic.conditions.values():
+        assert condition.sources, condition.id
+
+
+def test_every_finding_is_worded_in_several_ways(clinic: Clinic) -> None:
+    for presentation in clinic.presentations:
+        for name, finding in presentation.findings.items():
+            assert len(set(finding.clinical)) >= 3, f"{presentation.id}: {name}"
+
+
+def test_no_wording_stands_for_two_findings_of_a_presentation(clinic: Clinic) -> None:
+    for presentation in clinic.presentations:
+        wordings = Counter(w for finding in presentation.findings.values() for w in {*finding.clinical, *finding.lay})
+        assert [wording for wording, times in wordings.items() if times > 1] == [], presentation.id
+
+
+def test_a_discriminator_separates_its_pair(clinic: Clinic) -> None:
+    for condition in clinic.conditions.values():
+        for each in condition.discriminators:
+            other = clinic.conditions[each.against].findings
+            own = condition.findings
+            both = each.finding in own.all_present() and each.finding in other.typical
+            assert not both, f"{condition.id} against {each.against}: {each.finding}"
+
+
+def test_every_generated_answer_is_what_a_strict_reward_wants(train: list[Example]) -> None:
+    for example in train:
+        tokens = [hash(word) for word in example.completion.split()]
+        closed = choices(example)
+        components = score(
+            example.completion, example.answer or "", closed, tokens, RewardPolicy(), prompt=example.prompt
+        )
+        assert components.lacks == (), example.completion
+        parsed = parse(example.completion, choices=closed, options=example.options or None)
+        assert parsed.final is None or parsed.final.value == example.answer
+
+
+def test_the_key_is_the_option_with_the_right_text(train: list[Example]) -> None:
+    for example in train:
+        if example.mode == "mcq":
+            assert example.answer is not None
+            assert f"**Best Option**: {example.answer}. {example.options[example.answer]}." in example.completion
+
+
+def test_steps_cite_only_what_the_case_says(train: list[Example]) -> None:
+    for example in train:
+        if example.mode == "research":
+            continue
+        cited = re.search(r"The key findings are (.*)\.$", example.completion, re.MULTILINE)
+        assert cited
+        for finding in cited[1].split("; "):
+            assert finding in example.prompt, finding
+
+
+def test_all_modes_and_letters_occur(train: list[Example]) -> None:
+    assert {example.mode for example in train} == {
+        "diagnosis",
+        "treatment",
+        "uncertainty",
+        "prognosis",
+        "mcq",
+        "research",
+    }
+    letters = Counter(example.answer for example in train if example.mode == "mcq")
+    assert min(letters[letter] for letter in "ABC") > 0.85 * max(letters[letter] for letter in "ABC")
+
+
+def test_a_held_out_condition_never_occurs_in_training(clinic: Clinic, train: list[Example]) -> None:
+    held_out = held_out_conditions(clinic)
+    names = [clinic.conditions[each].name for each in held_out]
+    assert len(held_out) == len(clinic.presentations)
+    for example in train:
+        assert example.condition not in held_out
+        assert not any(name in example.prompt + example.completion for name in names)
+
+
+def test_held_out_combinations_share_none_with_training(clinic: Clinic, train: list[Example]) -> None:
+    tested = list(generate(clinic, "combination", 300, seed=1))
+    assert not {each.combination for each in tested} & {each.combination for each in train}
+    assert {each.condition for each in tested} <= {each.condition for each in train}
+
+
+def test_held_out_conditions_are_all_tested(clinic: Clinic) -> None:
+    tested = list(generate(clinic, "condition", 200, seed=1))
+    assert {each.condition for each in tested} == held_out_conditions(clinic)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_everything_follows_from_the_seed(clinic: Clinic, split: Any) -> None:
+    first, again, other = (list(generate(clinic, split, 50, seed)) for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
+
+
+def test_the_clinic_gives_thirty_thousand_distinct_cases(clinic: Clinic) -> None:
+    assert len({example.prompt for example in generate(clinic, "train", 30_000, seed=9)}) == 30_000
+
+
+def test_a_clinic_that_is_exhausted_says_so(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="no more than 0 distinct examples"):
+        list(generate(Clinic(()), "train", 1, seed=1))
+    one = next(generate(clinic, "train", 1, seed=1))
+    monkeypatch.setattr("training.clinic.generate._example", lambda *_: one)
+    with pytest.raises(ValueError, match="no more than 1 distinct examples of split 'train'"):
+        list(generate(clinic, "train", 2, seed=1))
+
+
+def test_a_decision_in_doubt_hides_results_that_are_not_known(clinic: Clinic) -> None:
+    rng = random.Random(1)
+    for presentation in clinic.presentations:
+        for condition in presentation.conditions:
+            patient = draw(condition, presentation, rng, hidden_kinds=("lab", "investigation"))
+            if patient:
+                kinds = {presentation.findings[each].kind for each in patient.present}
+                assert not kinds & {"lab", "investigation"}
+
+
+def test_no_distractor_is_impossible_for_the_patients_sex(clinic: Clinic, train: list[Example]) -> None:
+    for example in train:
+        if example.topic == "diagnosis" and re.search(r"\b(man|male)\b", example.prompt.split("\nThink first")[0]):
+            female_only = {c.name for c in clinic.conditions.values() if c.sex == "female"}
+            assert not female_only & set(example.options.values())
+
+
+@pytest.mark.parametrize("style", ["clinical", "lay", "structured"])
+def test_every_finding_shown_is_told(clinic: Clinic, style: Any) -> None:
+    rng = random.Random(2)
+    for presentation in clinic.presentations:
+        for condition in presentation.conditions:
+            patient = draw(condition, presentation, rng)
+            assert patient is not None
+            text = tell(patient, style, rng)
+            for finding in (*patient.present, *patient.absent):
+                assert patient.told[finding] in text
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ((30, 200, 60, 200), "yes"),
+        ((60, 200, 30, 200), "no"),
+        ((9, 60, 10, 60), "maybe"),
+        ((900, 6000, 900, 6000), "no"),
+    ],
+)
+def test_a_study_concludes_from_its_interval(counts: tuple[int, int, int, int], expected: str) -> None:
+    _, low, high = risk_ratio(*counts)
+    assert conclude(low, high) == expected
+
+
+def test_the_risk_ratio_has_its_textbook_interval() -> None:
+    assert risk_ratio(10, 100, 20, 100) == pytest.approx((0.5, 0.2465, 1.0143), abs=1e-3)
+
+
+ORPHAN = {"kind": "sign", "clinical": ["a sign", "another"]}
+
+
+def broken(tmp_path: Path, change: Any) -> Path:
+    source = sorted(PRESENTATIONS.glob("*.yaml"))[0]
+    document = yaml.safe_load(source.read_text(encoding="utf-8"))
+    change(document)
+    (tmp_path / source.name).write_text(yaml.safe_dump(document), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["conditions"][0]["findings"]["typical"].append("aura"), "finding 'aura' is not defined"),
+        (lambda d: d["conditions"][0].update(mood="good"), "mood"),
+        (lambda d: d["conditions"][0]["must_not_miss"].append("hiccups"), "'hiccups' is not another condition"),
+        (lambda d: d["conditions"][0]["red_flags"].append(d["conditions"][0]["findings"]["absent"][0]), "red flag"),
+        (
+            lambda d: d["findings"].update(orphan=ORPHAN),
+            "used by no condition",
+        ),
+        (lambda d: d["conditions"][1].update(findings=d["conditions"][0]["findings"]), "cannot be told apart"),
+    ],
+)
+def test_a_contradiction_is_refused_by_place(tmp_path: Path, change: Any, message: str) -> None:
+    with pytest.raises(KnowledgeError) as caught:
+        load(broken(tmp_path, change))
+    assert message in str(caught.value)
+
+
+def test_the_commands_check_and_generate(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["clinic", "check"])
+    assert result.exit_code == 0
+    assert "held out from training" in result.stdout
+    output = tmp_path / "cases.jsonl"
+    assert CliRunner().invoke(app, ["clinic", "generate", str(output), "--count", "20"]).exit_code == 0
+    assert len([json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]) == 20
+    assert CliRunner().invoke(app, ["clinic", "generate", str(output), "--split", "x"]).exit_code == 2

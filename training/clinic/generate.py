@@ -1,0 +1,157 @@
+"""Training and test examples from the clinic, with what is held out kept apart by construction.
+
+Two things are held out. Whole **conditions**, one a presentation, never occur in training, not even as a distractor.
+**Combinations**, the set of typical findings that a case shows, are split by a hash: a test case about a known
+condition shows a set of findings that no training case shows. Everything follows from the seed.
+
+    for example in generate(load(), "train", count=30_000, seed=1): ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from gazal.prompting import Mode, render
+from training.clinic.cases import Patient, Style, draw, tell
+from training.clinic.questions import OPEN_TOPICS, TOPICS, Asked, Topic, ask, ask_openly
+from training.clinic.reasoning import reasoned_answer
+from training.clinic.studies import study
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from training.clinic.knowledge import Clinic, Condition, Presentation
+
+Split = Literal["train", "combination", "condition"]
+SPLITS: tuple[Split, ...] = ("train", "combination", "condition")
+
+_TEST_COMBINATIONS_PERCENT = 15
+_STYLES: tuple[Style, ...] = ("clinical", "clinical", "lay", "structured")
+_RESEARCH_SHARE = 0.08
+_OPEN_SHARE = 0.15
+_MAX_MISSES = 10_000
+"""Draws in a row that gave nothing new, after which the clinic counts as exhausted."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One prompt with the reasoned answer it deserves."""
+
+    id: str
+    split: Split
+    condition: str
+    combination: str
+    """Group by this, or by `condition`, when splitting further."""
+    mode: Mode
+    topic: str
+    style: str
+    prompt: str
+    options: dict[str, str]
+    answer: str | None
+    """The label, in modes with a closed set of answers."""
+    completion: str
+
+    def to_row(self) -> dict[str, Any]:
+        """A JSON-ready row."""
+        return asdict(self)
+
+
+def held_out_conditions(clinic: Clinic) -> frozenset[str]:
+    """One condition of each presentation, chosen by a hash of its id, so that growing other files changes nothing."""
+    return frozenset(
+        min((condition.id for condition in each.conditions), key=lambda name: _hash(f"set aside: {name}"))
+        for each in clinic.presentations
+    )
+
+
+def generate(clinic: Clinic, split: Split, count: int, seed: int) -> Iterator[Example]:
+    """Yield `count` distinct examples of one split. Raises ValueError when the clinic cannot give that many."""
+    held_out = held_out_conditions(clinic)
+    pool = [
+        (presentation, condition)
+        for presentation in clinic.presentations
+        for condition in presentation.conditions
+        if (condition.id in held_out) == (split == "condition")
+    ]
+    rng = random.Random(f"{seed}/{split}")  # noqa: S311
+    seen: set[str] = set()
+    misses = 0
+    while len(seen) < count:
+        if not pool or misses > _MAX_MISSES:
+            raise ValueError(f"the clinic gives no more than {len(seen)} distinct examples of split {split!r}")
+        misses += 1
+        presentation, condition = rng.choice(pool)
+        example = _example(presentation, condition, split, held_out, rng)
+        if example is not None and example.id not in seen:
+            seen.add(example.id)
+            misses = 0
+            yield example
+
+
+def split_of(patient: Patient) -> Split:
+    """Whether a case about a known condition belongs to training or to the held-out combinations."""
+    return "combination" if _hash(patient.combination) % 100 < _TEST_COMBINATIONS_PERCENT else "train"
+
+
+def _example(
+    presentation: Presentation, condition: Condition, split: Split, held_out: frozenset[str], rng: random.Random
+) -> Example | None:
+    if split != "combination" and rng.random() < _RESEARCH_SHARE:
+        return _research(condition, split, rng)
+    openly = split == "train" and rng.random() < _OPEN_SHARE
+    topic: Topic = rng.choice(tuple(OPEN_TOPICS) if openly else TOPICS)
+    patient = draw(
+        condition, presentation, rng, hidden_kinds=("lab", "investigation") if topic == "uncertainty" else ()
+    )
+    if patient is None or (split != "condition" and split_of(patient) != split):
+        return None
+    style = rng.choice(_STYLES)
+    vignette = tell(patient, style, rng)
+    barred = held_out if split == "train" else frozenset[str]()
+    asked = ask_openly(patient, topic) if openly else ask(patient, topic, rng, barred=barred)
+    if asked is None:
+        return None
+    return _finished(patient, asked, style, vignette, split, reasoned_answer(patient, asked, rng, barred=barred))
+
+
+def _finished(patient: Patient, asked: Asked, style: Style, vignette: str, split: Split, completion: str) -> Example:
+    case = f"{vignette}\n{asked.note}" if asked.note else vignette
+    prompt = render(asked.mode, case, question=asked.question, options=asked.options)
+    return Example(
+        id=prompt.sha256[:16],
+        split=split,
+        condition=patient.condition.id,
+        combination=patient.combination,
+        mode=asked.mode,
+        topic=asked.topic,
+        style=style,
+        prompt=prompt.text,
+        options=dict(prompt.options),
+        answer=asked.key,
+        completion=completion,
+    )
+
+
+def _research(condition: Condition, split: Split, rng: random.Random) -> Example:
+    made = study(condition, rng)
+    prompt = render("research", made.abstract, question=made.question)
+    return Example(
+        id=prompt.sha256[:16],
+        split=split,
+        condition=condition.id,
+        combination=f"{condition.id}: study",
+        mode="research",
+        topic="research",
+        style="clinical",
+        prompt=prompt.text,
+        options={},
+        answer=made.answer,
+        completion=made.completion,
+    )
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
