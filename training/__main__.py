@@ -21,6 +21,40 @@ def main() -> None:
     """From a base model to a Gazal-R1 artifact."""
 
 
+@app.command("plan")
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="A file of training/recipes.")],
+    gpu: Annotated[str | None, typer.Option(help="h100, h200 ...; by default the recipe's own.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="How many of them.")] = None,
+) -> None:
+    """Show the memory that both stages of a recipe need, and refuse what cannot fit."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from training.plan import DEVICES_GB, PlanError, check
+    from training.recipe import RecipeError, load
+
+    console = Console()
+    try:
+        loaded = load(recipe)
+        device, devices = gpu or loaded.recipe.expected.device, count or loaded.recipe.expected.count
+        stages = check(loaded.recipe, device, devices)
+    except (RecipeError, PlanError) as error:
+        console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    table = Table(
+        title=f"{loaded.recipe.name} on {devices} x {device} ({DEVICES_GB[device]:.0f} GB each), estimated GB"
+    )
+    table.add_column("for")
+    for stage in stages:
+        table.add_column(stage.name, justify="right")
+    for part in dict.fromkeys(part for stage in stages for part in stage.parts_gb):
+        table.add_row(part, *(f"{stage.parts_gb[part]:.1f}" if part in stage.parts_gb else "" for stage in stages))
+    table.add_section()
+    table.add_row("all", *(f"{stage.total_gb:.1f}" for stage in stages))
+    console.print(table)
+
+
 @rewards.command("score")
 def score(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSONL: completion, answer, choices ...")],
