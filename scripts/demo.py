@@ -22,6 +22,10 @@ from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.panel import Panel
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from gazal.case import ClinicalCase
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -79,9 +83,9 @@ def wait_ready(base: str, server: subprocess.Popen[bytes]) -> bool:
 def show_case(base: str, case: dict[str, Any], seed: int, started: float) -> None:
     """Stream one case to the terminal: the steps, then the answer, then where it came from."""
     request = case["request"]
-    lines = [f"{key}: {value}" for key, value in request["case"].items() if isinstance(value, str | int)]
+    told = ClinicalCase.model_validate(request["case"]).to_text()
     options = [f"{label}. {text}" for label, text in request["options"].items()]
-    console.print(Panel("\n".join([*lines, "", request["question"], *options]), title=case["title"], width=100))
+    console.print(Panel("\n".join([told, "", request["question"], *options]), title=case["title"], width=100))
     answering = False
     for name, data in stream(f"{base}/v1/clinical/reason", request | {"stream": True, "seed": seed}):
         if name == "step":
