@@ -120,7 +120,7 @@ def _judge(stated: str, choices: Sequence[str], options: Mapping[str, str] | Non
     one_letter = all(len(choice) == 1 for choice in choices)
     label = "[a-j]" if one_letter else "|".join(map(re.escape, choices))
     bracketed = rf"[(\[]?(?:{label})[)\]]?"
-    joint = r"\s*(?:[,/&+;|.:–—-]|\bor\b|\band\b)[\s,;]*(?:(?:or|and)\b)?\s*"  # noqa: RUF001
+    joint = r"\s*(?:[,/&+;|.:–—-]|\bor\b|\band\b)[\s,;]*+(?:(?:or|and)\b\s*)?"  # noqa: RUF001
     if re.fullmatch(rf"(?:(?:both|either)\s+)?{bracketed}(?:{joint}{bracketed})+", text, re.IGNORECASE):
         return None, "ambiguous"
     if one_letter and re.fullmatch(r"[A-J]{2,10}", text):
@@ -147,11 +147,13 @@ def _begins_alike(said: str, own: str) -> bool:
 
 
 def _names_another(said: str, found: str, choices: Sequence[str]) -> bool:
-    """Whether a text, whose option is not known, holds another label: "and C", "B) ...", or the word "yes"."""
-    others = [re.escape(choice) for choice in choices if choice != found]
+    """Whether a text, whose option is not known, holds one more label: "and C", "B) ...", or the word "yes"."""
     if len(found) > 1:
-        return re.search(rf"\b(?:{'|'.join(others)})\b", said, re.IGNORECASE) is not None
-    return re.search(rf"\b(?:{'|'.join(others)})[.):]\s|\b(?:or|and)\s+(?:{'|'.join(others)})\b", said) is not None
+        others = "|".join(re.escape(choice) for choice in choices if choice != found)
+        return re.search(rf"\b(?:{others})\b", said, re.IGNORECASE) is not None
+    label = f"(?:{'|'.join(map(re.escape, choices))})"
+    before, after = r"(?:^|[,;/&|]\s*|\b(?:or|and)\s+)", r"(?=$|[.,;:)/&|]|\s+(?:or|and)\b)"
+    return re.search(rf"{before}{label}{after}|\b{label}[.):]\s", said) is not None
 
 
 def _plain(text: str) -> str:

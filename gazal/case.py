@@ -89,7 +89,7 @@ class ClinicalCase(BaseModel):
     def _known_vitals(cls, value: dict[str, Measurement]) -> dict[str, Measurement]:
         unknown = sorted(set(value) - set(VITALS))
         if unknown:
-            raise ValueError(f"unknown vital sign {unknown[0]!r}; use one of: {', '.join(VITALS)}")
+            raise ValueError(f"{len(unknown)} unknown vital sign(s); use only: {', '.join(VITALS)}")
         return {name: _checked(measurement, VITALS[name]) for name, measurement in value.items()}
 
     @field_validator("labs")

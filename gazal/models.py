@@ -90,6 +90,10 @@ def check_loadable(directory: Path) -> None:
     for needed in ("config.json", "tokenizer_config.json"):
         if not (directory / needed).is_file():
             raise ArtifactError(f"{directory / needed} is missing; copy the complete model directory")
+    try:
+        json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(f"{directory / 'config.json'} is malformed; copy the complete model directory") from error
     index = directory / "model.safetensors.index.json"
     if index.is_file():
         try:

@@ -40,10 +40,13 @@ class Quantity:
 
 
 def to_canonical(quantity: Quantity, value: float, unit: str) -> float:
-    """Convert `value` to the canonical unit. Raises ValueError naming the accepted units when `unit` is unknown."""
+    """Convert `value` to the canonical unit. Raises ValueError naming the accepted units when `unit` is unknown.
+
+    This and the other messages here never repeat what was entered: they travel in error bodies and logs of clients.
+    """
     known = _unit(quantity, unit)
     if known is None:
-        raise ValueError(f"unit {unit!r} is not known for {quantity.label}; use one of: {', '.join(quantity.units)}")
+        raise ValueError(f"the unit of {quantity.label} is not known; use one of: {', '.join(quantity.units)}")
     return value * known.scale + known.offset
 
 
@@ -60,8 +63,7 @@ def check_plausible(quantity: Quantity, value: float, unit: str) -> None:
     known = _unit(quantity, unit) or Unit()
     low, high = ((limit - known.offset) / known.scale for limit in (low, high))
     raise ValueError(
-        f"{quantity.label} {value:g} {unit} is outside the plausible range {low:.4g} to {high:.4g} {unit}; "
-        "check the number and its unit"
+        f"{quantity.label} is outside the plausible range {low:.4g} to {high:.4g} {unit}; check the number and its unit"
     )
 
 

@@ -40,6 +40,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         description=f"Step-by-step clinical reasoning behind an OpenAI-compatible API. {NOT_FOR_CLINICAL_USE}",
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.gateway = gateway
     errors.install(app)
@@ -56,6 +57,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         RequestMiddleware,
         digest=gateway.served.digest,
         max_body_bytes=gateway.settings.max_body_bytes,
+        body_timeout_s=gateway.settings.body_timeout_s,
         metrics=gateway.metrics,
     )
     return app

@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -75,11 +76,11 @@ class Engine:
     def __init__(self, model: Model, settings: Settings) -> None:
         self._model = model
         self._settings = settings
-        self._directory = Path(tempfile.mkdtemp(prefix="gazal-engine-"))
+        self._directory = Path(tempfile.gettempdir()) / f"gazal-engine-{secrets.token_hex(8)}"
         self._socket = self._directory / "engine.sock"
-        log_directory = settings.engine_log_dir or gazal_home() / "logs"
-        log_directory.mkdir(parents=True, exist_ok=True)
-        self.log_path = log_directory / f"engine-{settings.port}.log"
+        self.log_path = (
+            settings.engine_log_dir or gazal_home() / "logs"
+        ) / f"engine-{settings.port or os.getpid()}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -89,16 +90,25 @@ class Engine:
 
     async def __aenter__(self) -> Self:
         """Start the process."""
-        with self.log_path.open("wb") as output:
-            self._process = subprocess.Popen(
-                command(self._model, self._settings, self._socket),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment(),
-                start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-            )
+        words = command(self._model, self._settings, self._socket)
+        try:
+            self._directory.mkdir(mode=0o700)
+            self.log_path.parent.mkdir(parents=True, exist_ok=True)
+            with self.log_path.open("wb") as output:
+                self._process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=environment(),
+                    start_new_session=True,
+                    preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                )
+        except OSError as error:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise EngineFailedError(
+                f"the engine could not be started ({error}); GAZAL_ENGINE_LOG_DIR and TMPDIR must be writable"
+            ) from error
         log.info("engine started", pid=self._process.pid, model=self._model.manifest.name, log=str(self.log_path))
         return self
 

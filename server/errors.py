@@ -10,17 +10,17 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+
+from gazal.prompting import OPTION_LABELS
+from gazal.quantities import LABS, VITALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fastapi import FastAPI, Request
-
-log = structlog.get_logger(__name__)
 
 
 class ApiError(Exception):
@@ -59,26 +59,24 @@ def install(app: FastAPI) -> None:
         return from_validation(error.errors()).response()
 
     @app.exception_handler(HTTPException)
-    async def on_http(request: Request, error: HTTPException) -> Response:
+    async def on_http(_: Request, error: HTTPException) -> Response:
         if error.status_code == 413:
             return body_too_large().response()
         messages = {
-            404: ("not_found", f"no such path: {request.url.path}; see /docs"),
-            405: ("method_not_allowed", f"{request.method} is not allowed here; see /docs"),
+            404: ("not_found", "there is no such path; /docs lists them"),
+            405: ("method_not_allowed", "the method is not allowed on this path; /docs lists them"),
+            408: ("body_timeout", "the body did not arrive in time; send it again"),
             400: ("invalid_body", "the body could not be read; send one JSON object"),
         }
         code, message = messages.get(error.status_code, ("http_error", str(error.detail)))
-        return ApiError(error.status_code, code, message).response()
+        response = ApiError(error.status_code, code, message).response()
+        response.headers.update(error.headers or {})
+        return response
 
-    @app.exception_handler(Exception)
-    async def on_bug(_: Request, error: Exception) -> Response:
-        # The traceback may hold clinical text in its values; the type and place are enough to find the line.
-        last = error.__traceback__
-        while last and last.tb_next:
-            last = last.tb_next
-        place = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last else None
-        log.error("unhandled error", error_type=type(error).__name__, place=place)
-        return ApiError(500, "internal_error", "the server failed; the log has the place").response()
+
+def internal_error() -> ApiError:
+    """A mistake of ours."""
+    return ApiError(500, "internal_error", "the server failed; its log names the place")
 
 
 def body_too_large() -> ApiError:
@@ -89,18 +87,34 @@ def body_too_large() -> ApiError:
 _UNION_BRANCH = re.compile(r"(?:constrained-\w+|str|list|dict|function-[\w-]+)(?:\[.*\])?")
 
 
+_FIELD_NAME = re.compile(r"\w{1,40}", re.ASCII)
+_KEYED_BY_THE_CALLER = {"options": {*OPTION_LABELS}, "labs": {*LABS, *VITALS}, "vitals": {*VITALS}}
+
+
+def _param(location: Sequence[str | int]) -> str | None:
+    """The dotted name of a field. Keys that the caller made up, and names that look like text, are not repeated."""
+    parts: list[str] = []
+    for part in map(str, location):
+        if _UNION_BRANCH.fullmatch(part) or part == "[key]":
+            continue
+        known = _KEYED_BY_THE_CALLER.get(parts[-1]) if parts else None
+        fine = part in known if known is not None else _FIELD_NAME.fullmatch(part)
+        parts.append(part if fine else "?")
+    return ".".join(parts) or None
+
+
 def from_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     """The most telling validation error as an ApiError that names its field.
 
     pydantic reports each branch of a union; a wrong type there only says that the other branch was meant.
     """
     first = next((error for error in errors if not error["type"].endswith("_type")), errors[0])
-    param = ".".join(str(part) for part in first["loc"][1:] if not _UNION_BRANCH.fullmatch(str(part))) or None
+    param = _param(first["loc"][1:])
     kind = first["type"]
     if kind == "json_invalid":
         return ApiError(400, "invalid_json", "the body is not valid JSON")
     if kind == "extra_forbidden":
-        return ApiError(400, "unknown_field", f"{param}: unknown field; remove it", param)
+        return ApiError(400, "unknown_field", f"{param or 'body'}: unknown field; remove it", param)
     if kind == "missing":
         return ApiError(400, "missing_field", f"{param or 'body'}: required, but missing", param)
     if kind in ("model_attributes_type", "model_type"):

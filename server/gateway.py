@@ -11,8 +11,11 @@ from fastapi import Depends, Request
 from gazal.trace import template_opens_reasoning
 from server.errors import ApiError
 from server.metrics import Metrics
+from server.streaming import EventStream
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
     from gazal.models import Model
     from server.settings import Settings
     from server.upstream import Upstream
@@ -58,6 +61,15 @@ class Gateway:
     upstream: Upstream
     served: Served
     metrics: Metrics = field(default_factory=Metrics)
+
+    def event_stream(self, events: AsyncGenerator[bytes], close: Callable[[], None], route: str) -> EventStream:
+        """A streaming response of `route` that ends with its client or its deadline, whichever is first."""
+        return EventStream(
+            events,
+            close,
+            total_timeout_s=self.settings.total_timeout_s,
+            on_disconnect=self.metrics.disconnects.labels(route).inc,
+        )
 
     def check_model(self, name: str) -> None:
         """Raise ApiError when a request asks for a model that is not served here."""

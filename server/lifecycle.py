@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
+import uvloop
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from gazal.artifact import ArtifactError
@@ -42,9 +43,14 @@ def run(settings: Settings, console: Console) -> int:
     with _reserved_port(settings) as listener:
         model = None if settings.upstream else _verified(settings.model, console)
         try:
-            return asyncio.run(_serve(settings, model, listener, console))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(_serve(settings, model, listener, console))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
+        finally:
+            # Everything is stopped; a late signal must not turn an orderly end into an abrupt one.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
 
 
 def configure_logs(level: str) -> None:
@@ -118,6 +124,7 @@ def _uvicorn_config(gateway: Gateway, settings: Settings) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
+        ws="none",
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
 

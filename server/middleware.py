@@ -5,6 +5,7 @@ Plain ASGI, because Starlette's BaseHTTPMiddleware hides client disconnects from
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from typing import TYPE_CHECKING
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING
 import structlog
 from starlette.exceptions import HTTPException
 
-from server.errors import body_too_large
+from server.errors import body_too_large, internal_error
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from server.metrics import Metrics
+
+_LONGEST_LENGTH_DIGITS = 18
 
 log = structlog.get_logger("server.requests")
 
@@ -25,9 +28,12 @@ log = structlog.get_logger("server.requests")
 class RequestMiddleware:
     """Wraps the application; `digest` is the served artifact's."""
 
-    def __init__(self, app: ASGIApp, *, digest: str, max_body_bytes: int, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, digest: str, max_body_bytes: int, body_timeout_s: float, metrics: Metrics
+    ) -> None:
         self.app = app
         self.max_body_bytes = max_body_bytes
+        self.body_timeout_s = body_timeout_s
         self.metrics = metrics
         self._digest = digest.encode()
 
@@ -40,10 +46,17 @@ class RequestMiddleware:
         request_id = uuid.uuid4().hex
         status = 0
         body_bytes = 0
+        body_ended = False
 
         async def counted_receive() -> Message:
-            nonlocal body_bytes
-            message = await receive()
+            nonlocal body_bytes, body_ended
+            if body_ended:  # from now on only a disconnect can come, whenever it likes
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), started + self.body_timeout_s - time.perf_counter())
+            except TimeoutError:
+                raise HTTPException(408) from None
+            body_ended = not message.get("more_body", False)
             body_bytes += len(message.get("body", b""))
             if body_bytes > self.max_body_bytes:
                 raise HTTPException(413)
@@ -64,10 +77,16 @@ class RequestMiddleware:
         self.metrics.in_flight.inc()
         try:
             declared = dict(scope["headers"]).get(b"content-length", b"0")
-            if declared.isdigit() and int(declared) > self.max_body_bytes:
+            digits = declared.lstrip(b"0")
+            if len(digits) > _LONGEST_LENGTH_DIGITS or (digits.isdigit() and int(digits) > self.max_body_bytes):
                 await body_too_large().response()(scope, receive, tagged_send)
             else:
                 await self.app(scope, counted_receive, tagged_send)
+        except Exception as error:
+            # Not raised again: uvicorn would log the traceback, and its values may hold clinical text.
+            log.error("unhandled error", request_id=request_id, error_type=type(error).__name__, place=_place(error))
+            if not status:
+                await internal_error().response()(scope, receive, tagged_send)
         finally:
             self.metrics.in_flight.dec()
             route = getattr(scope.get("route"), "path", "unmatched")
@@ -75,3 +94,11 @@ class RequestMiddleware:
             self.metrics.requests.labels(route, str(status)).inc()
             self.metrics.request_seconds.labels(route).observe(seconds)
             log.info("request", request_id=request_id, route=route, status=status, seconds=round(seconds, 3))
+
+
+def _place(error: Exception) -> str | None:
+    """File and line where the error arose: enough to find it, and nothing of what it was about."""
+    last = error.__traceback__
+    while last and last.tb_next:
+        last = last.tb_next
+    return f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last else None

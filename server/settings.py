@@ -33,6 +33,8 @@ class Settings(BaseSettings):
 
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
     """Longest request body; longer ones get 413 before they are parsed."""
+    body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    """Longest time in which a request's body must arrive."""
     max_tokens_default: Annotated[int, Field(ge=1)] = 4096
     """Tokens a reply may have when the request does not say; enough for reasoning and answer."""
     max_tokens_limit: Annotated[int, Field(ge=1)] = 16384

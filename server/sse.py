@@ -51,7 +51,7 @@ class EventReader:
         elif line.startswith(b"data:"):
             value = line[5:].removeprefix(b" ")
             self._data.append(value)
-            self._data_bytes += len(value)
+            self._data_bytes += len(value) + 1
 
 
 def encode(data: bytes, event: str | None = None) -> bytes:

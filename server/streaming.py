@@ -26,12 +26,25 @@ class ClientDisconnectedError(Exception):
 
 
 class EventStream(Response):
-    """A server-sent-event response. `close` is called exactly once, whatever ends the stream."""
+    """A server-sent-event response. `close` is called exactly once, whatever ends the stream.
+
+    A client that reads too slowly to finish within `total_timeout_s` is cut off, since the engine works only as fast as
+    it reads. `on_disconnect` is called when the client leaves first.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, source: AsyncGenerator[bytes], close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        source: AsyncGenerator[bytes],
+        close: Callable[[], None],
+        *,
+        total_timeout_s: float,
+        on_disconnect: Callable[[], None],
+    ) -> None:
         super().__init__()
+        self.total_timeout_s = total_timeout_s
+        self.on_disconnect = on_disconnect
         self.source = source
         self.close = close
         self.raw_headers = [
@@ -46,13 +59,17 @@ class EventStream(Response):
         pump = asyncio.create_task(self._pump(send))
         watcher = asyncio.create_task(_disconnect(receive))
         try:
-            await asyncio.wait({pump, watcher}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({pump, watcher}, timeout=self.total_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if watcher.done() and not pump.done():
+                self.on_disconnect()
         finally:
-            for task in (pump, watcher):
-                task.cancel()
-            results = await asyncio.gather(pump, watcher, return_exceptions=True)
-            await self.source.aclose()
-            self.close()
+            try:
+                for task in (pump, watcher):
+                    task.cancel()
+                results = await asyncio.gather(pump, watcher, return_exceptions=True)
+                await self.source.aclose()
+            finally:
+                self.close()
         failure = results[0]
         if isinstance(failure, Exception):
             raise failure

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import orjson
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from server.settings import Settings
 
-_CONTEXT = re.compile(r"maximum context length|max_model_len", re.IGNORECASE)
+_CONTEXT = re.compile(r"maximum context length is (\d{1,9}) tokens|greater than max_model_len=(\d{1,9})\b")
 _SAFE_PARAMS = {"max_tokens", "input_tokens", "n", "stop", "temperature", "top_p", "logprobs", "prompt", "messages"}
 
 
@@ -34,14 +34,14 @@ class EngineStream:
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """Parsed events in order. Raises ApiError when the stream breaks, reports an error or ends too early."""
         reader = EventReader()
+        answered = False
         try:
             async for chunk in self.response.content.iter_any():
                 for data in reader.feed(chunk):
-                    if data == b"[DONE]":
+                    if data == b"[DONE]" and answered:
                         return
-                    event = orjson.loads(data)
-                    if "error" in event:
-                        raise ApiError(502, "engine_error", "the engine failed while generating; try again")
+                    event = _checked(orjson.loads(data), "delta")
+                    answered = answered or bool(event["choices"])
                     yield event
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError, EventTooLongError) as error:
             raise _broken(error) from error
@@ -86,7 +86,9 @@ class Upstream:
     async def get_json(self, path: str, timeout_s: float = 5.0) -> dict[str, Any]:
         """GET a small JSON document. Raises ApiError."""
         try:
-            async with self._pool.get(self._base + path, timeout=aiohttp.ClientTimeout(total=timeout_s)) as response:
+            async with self._pool.get(
+                self._base + path, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=timeout_s)
+            ) as response:
                 if response.status != 200:
                     raise await _refused(response)
                 return _object(await response.read())
@@ -97,7 +99,7 @@ class Upstream:
         """Whether the engine answers its health check."""
         try:
             async with self._pool.get(
-                self._base + "/health", timeout=aiohttp.ClientTimeout(total=timeout_s)
+                self._base + "/health", allow_redirects=False, timeout=aiohttp.ClientTimeout(total=timeout_s)
             ) as response:
                 return response.status == 200
         except (aiohttp.ClientError, TimeoutError):
@@ -106,11 +108,14 @@ class Upstream:
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """POST and wait for the whole JSON reply. Cancelling closes the connection. Raises ApiError."""
         try:
-            async with self._pool.post(self._base + path, json=body) as response:
+            async with self._pool.post(self._base + path, json=body, allow_redirects=False) as response:
                 if response.status != 200:
                     raise await _refused(response)
-                return _object(await response.read())
-        except (aiohttp.ClientError, TimeoutError) as error:
+                reply = _checked(orjson.loads(await response.read()), "message")
+                if not reply["choices"]:
+                    raise ApiError(502, "engine_error", "the engine sent no answer; try again")
+                return reply
+        except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
             raise _broken(error) from error
 
     async def stream(self, path: str, body: dict[str, Any]) -> EngineStream:
@@ -121,7 +126,7 @@ class Upstream:
             sock_read=self._settings.idle_timeout_s,
         )
         try:
-            response = await self._pool.post(self._base + path, json=body, timeout=timeout)
+            response = await self._pool.post(self._base + path, json=body, allow_redirects=False, timeout=timeout)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _broken(error) from error
         try:
@@ -139,6 +144,34 @@ class Upstream:
         if self._session is None:
             raise RuntimeError("Upstream.open() was not called")
         return self._session
+
+
+def _checked(reply: Any, content_field: str) -> dict[str, Any]:  # noqa: ANN401
+    """A completion, or one event of it, in the shape that everything behind this relies on. Raises ApiError.
+
+    Each choice has an index and either text or a dictionary under `content_field`; usage is counts or missing.
+    """
+    if isinstance(reply, dict) and reply.get("error") is not None:
+        raise ApiError(502, "engine_error", "the engine failed while generating; try again")
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    if not isinstance(choices, list) or not all(_is_choice(choice, content_field) for choice in choices):
+        raise ApiError(502, "engine_error", "the engine sent a reply of an unknown form; is it OpenAI-compatible?")
+    usage = reply.get("usage")
+    counts = usage.items() if isinstance(usage, dict) else ()
+    reply["usage"] = {name: count for name, count in counts if isinstance(count, int) and count >= 0} or None
+    return cast("dict[str, Any]", reply)
+
+
+def _is_choice(choice: Any, content_field: str) -> bool:  # noqa: ANN401
+    if not isinstance(choice, dict) or not isinstance(choice.get("index"), int):
+        return False
+    if not isinstance(choice.get("finish_reason"), str | None):
+        return False
+    content = choice.get(content_field)
+    if content is None:
+        return isinstance(choice.get("text"), str)
+    names = ("content", "reasoning", "reasoning_content", "role")
+    return isinstance(content, dict) and all(isinstance(content.get(name), str | None) for name in names)
 
 
 def _object(raw: bytes) -> dict[str, Any]:
@@ -163,20 +196,20 @@ async def _refused(response: aiohttp.ClientResponse) -> ApiError:
         error = None
     detail: dict[str, Any] = error if isinstance(error, dict) else {}
     message, param = str(detail.get("message", "")), detail.get("param")
-    if _CONTEXT.search(message):
-        numbers = re.findall(r"\d+", message)
-        limit = f" ({', '.join(numbers[:2])} tokens)" if numbers else ""
+    context = _CONTEXT.search(message)
+    if context:
         return ApiError(
             400,
             "context_length_exceeded",
-            f"prompt and max_tokens do not fit the model's context{limit}; shorten the text or lower max_tokens",
+            f"prompt and max_tokens do not fit the model's context of {context[1] or context[2]} tokens; shorten the "
+            "text or lower max_tokens",
             "max_tokens" if param == "max_tokens" else "messages",
         )
     return ApiError(
         400,
         "refused_by_engine",
         "the engine refused this combination of parameters",
-        param if param in _SAFE_PARAMS else None,
+        param if isinstance(param, str) and param in _SAFE_PARAMS else None,
     )
 
 

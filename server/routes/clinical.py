@@ -14,7 +14,7 @@ from server.clinical import AnswerDelta, ReasonRequest, ReasonResponse, engine_b
 from server.errors import ApiError
 from server.gateway import InjectedGateway
 from server.sse import encode
-from server.streaming import EventStream, unless_disconnected
+from server.streaming import unless_disconnected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -39,7 +39,7 @@ async def reason_about_case(body: ReasonRequest, request: Request, gateway: Inje
     stream = await unless_disconnected(request, gateway.upstream.stream("/v1/chat/completions", upstream_body))
     parts = reason(body, prompt, stream, gateway, started)
     if body.stream:
-        return EventStream(_events(parts), stream.close)
+        return gateway.event_stream(_events(parts), stream.close, "/v1/clinical/reason")
     response = await unless_disconnected(request, _last(parts, stream))
     return Response(response.model_dump_json(), media_type="application/json")
 

@@ -14,7 +14,7 @@ from server.gateway import Gateway, InjectedGateway
 from server.reasoning import ChatStream, normalise_chat, normalise_completion
 from server.schemas import ChatRequest, CompletionRequest
 from server.sse import DONE, encode
-from server.streaming import EventStream, unless_disconnected
+from server.streaming import unless_disconnected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -97,7 +97,7 @@ async def _streamed(
     started = time.perf_counter()
     stream = await unless_disconnected(request, gateway.upstream.stream(path, engine_body))
     events = _events(gateway, path, stream, shape, started, include_usage=include_usage)
-    return EventStream(events, stream.close)
+    return gateway.event_stream(events, stream.close, path)
 
 
 async def _events(

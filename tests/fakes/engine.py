@@ -14,7 +14,17 @@ from typing import Any, Literal
 from aiohttp import web
 
 Fault = Literal[
-    "status_500", "status_503", "context", "leaky_400", "error_event", "cut", "stall", "html", "broken_json"
+    "status_500",
+    "status_503",
+    "context",
+    "leaky_400",
+    "odd_400",
+    "redirect",
+    "error_event",
+    "cut",
+    "stall",
+    "html",
+    "broken_json",
 ]
 
 CONTEXT_MESSAGE = (
@@ -33,10 +43,14 @@ class FakeEngine:
     fault: Fault | None = None
     engine_reasoning: bool = False
     """Send the reasoning in its own field, as vLLM does with a reasoning parser."""
+    raw: str | None = None
+    """Sent as it stands: as the whole JSON reply, or as the only event before the end of a stream."""
     healthy: bool = True
     bodies: list[dict[str, Any]] = field(default_factory=list)
     running: int = 0
     aborted: int = 0
+    redirected: int = 0
+    """How often a redirect to another place was followed."""
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -45,6 +59,7 @@ class FakeEngine:
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._completions)
+        app.router.add_route("*", "/elsewhere", self._elsewhere)
         return app
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -55,6 +70,10 @@ class FakeEngine:
 
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "fake", "object": "model"}]})
+
+    async def _elsewhere(self, _: web.Request) -> web.Response:
+        self.redirected += 1
+        return web.json_response({})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, "chat.completion", self._message, self._delta)
@@ -86,6 +105,8 @@ class FakeEngine:
             if body.get("stream"):
                 return await self._stream(request, body, kind, part)
             await self._wait(request)
+            if self.raw is not None:
+                return web.Response(text=self.raw, content_type="application/json")
             usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
             choices = [
                 {"index": index, "finish_reason": self.finish_reason, "token_ids": None} | whole()
@@ -115,6 +136,10 @@ class FakeEngine:
             "context": (400, CONTEXT_MESSAGE),
             "leaky_400": (400, "bad prompt: John Smith, born 1950"),
         }
+        if self.fault == "redirect":
+            return web.Response(status=307, headers={"location": "/elsewhere"})
+        if self.fault == "odd_400":
+            return web.json_response({"error": {"message": ["x"], "param": ["y"]}}, status=400)
         if self.fault not in messages:
             return None
         status, message = messages[self.fault]
@@ -133,6 +158,9 @@ class FakeEngine:
         content_type = "text/html" if self.fault == "html" else "text/event-stream"
         response = web.StreamResponse(headers={"content-type": content_type})
         await response.prepare(request)
+        if self.raw is not None:
+            await response.write(f"data: {self.raw}\n\ndata: [DONE]\n\n".encode())
+            return response
         for delta in self._parts(part):
             await self._wait(request)
             await self._event(response, body, kind, [{"index": 0, "finish_reason": None} | delta])

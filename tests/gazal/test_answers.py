@@ -144,3 +144,16 @@ def test_the_order_of_the_labels_does_not_matter(text: str, shuffled: list[str])
 @given(replies)
 def test_a_last_box_on_its_own_line_decides(text: str) -> None:
     assert outcome(text + "\n\\boxed{B}", FOUR) == "B"
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("line", ["A, " * 800 + "x", "yes, " * 450 + "x", "A or " * 400, "(A) " * 500, "A,;, " * 400])
+def test_a_line_in_a_loop_is_judged_at_once(line: str) -> None:
+    """A regular expression with two ways to match each comma once took seconds at 24 repeats: it blocked the server."""
+    assert extract(f"Final answer: {line}", FOUR).value is None
+    assert extract(f"Final answer: {line}", ("yes", "no", "maybe")).value in (None, "yes")
+
+
+@pytest.mark.parametrize("stated", ["A, B, x", "A, B, C, because", "A. first, or B"])
+def test_a_second_label_after_the_first_is_ambiguous_without_options(stated: str) -> None:
+    assert extract(f"Final answer: {stated}", FOUR).failure == "ambiguous"

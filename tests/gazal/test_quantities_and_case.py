@@ -98,12 +98,12 @@ def test_values_past_the_limits_are_refused_in_the_unit_they_were_written_in(nam
             check_plausible(quantity, from_canonical(quantity, canonical, unit), unit)
         message = str(caught.value)
         assert message.startswith(f"{quantity.label} ")
-        assert message.count(unit) >= 2
+        assert f"{unit}; check the number and its unit" in message
         assert message.endswith("check the number and its unit")
 
 
 def test_the_plausible_range_is_shown_in_the_unit_that_was_written() -> None:
-    with pytest.raises(ValueError, match=r"Temperature 370 °F is outside the plausible range 68 to 114\.8 °F"):
+    with pytest.raises(ValueError, match=r"Temperature is outside the plausible range 68 to 114\.8 °F"):
         check_plausible(VITALS["temperature"], 370, "°F")
 
 
@@ -125,7 +125,7 @@ def test_the_canonical_unit_comes_first_and_changes_nothing() -> None:
 
 
 def test_an_unknown_unit_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ValueError, match=r"unit 'K' is not known for Temperature; use one of: °C, C, °F, F"):
+    with pytest.raises(ValueError, match=r"unit of Temperature is not known; use one of: °C, C, °F, F"):
         to_canonical(VITALS["temperature"], 310, "K")
 
 
@@ -205,14 +205,12 @@ def test_an_unknown_field_of_a_measurement_is_refused_by_name() -> None:
 def test_an_unknown_vital_sign_is_refused_with_those_that_are_known() -> None:
     field, message = refusal(vitals={"pulse": 80})
     assert field == "vitals"
-    assert "unknown vital sign 'pulse'; use one of: heart_rate, " in message
+    assert "unknown vital sign(s); use only: heart_rate, " in message
 
 
 @pytest.mark.parametrize("field", ["vitals", "labs"])
 def test_an_implausible_value_is_refused_with_its_label_unit_and_range(field: str) -> None:
-    name, label = {"vitals": ("temperature", "Temperature 370 °C"), "labs": ("potassium", "Potassium 370 mmol/L")}[
-        field
-    ]
+    name, label = {"vitals": ("temperature", "Temperature"), "labs": ("potassium", "Potassium")}[field]
     where, message = refusal(**{field: {name: 370}})
     assert where == field
     assert f"{label} is outside the plausible range" in message

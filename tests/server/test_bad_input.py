@@ -145,3 +145,29 @@ async def test_wrong_paths_and_methods_have_the_same_error_form(
     async with client.request(method, path) as response:
         assert response.status == status
         assert (await response.json())["error"]["message"]
+
+
+ECHOES: list[tuple[str, Any]] = [
+    ("/v1/clinical/reason", {"vignette": "x", "mode": "mcq", "options": {CANARY: 1}}),
+    ("/v1/clinical/reason", {"case": {"complaint": "x", "labs": {CANARY: "y"}}}),
+    ("/v1/clinical/reason", {"case": {"complaint": "x", "labs": {"\ud800" + CANARY: 1}}}),
+    ("/v1/clinical/reason", {"case": {"labs": {"sodium": {"value": 5, "unit": CANARY}}}}),
+    ("/v1/clinical/reason", {"case": {"vitals": {CANARY: 1}}}),
+    ("/v1/clinical/reason", {"case": {"vitals": {"temperature": 47.111}}}),
+    ("/v1/chat/completions", {"model": "fake", "messages": USER, CANARY: 1}),
+    ("/v1/chat/completions", {"model": "fake", "messages": USER, "x" * 5000: 1}),
+    ("/v1/chat/completions", {"model": "fake", "messages": USER, "": 1}),
+    (f"/v1/{CANARY}", {}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), ECHOES)
+async def test_an_error_repeats_neither_text_nor_made_up_keys(
+    client: aiohttp.ClientSession, path: str, body: Any
+) -> None:
+    async with client.post(path, json=body) as response:
+        text = await response.text()
+    assert response.status in (400, 404)
+    assert json.loads(text)["error"]["message"]
+    for secret in (CANARY, "Canary", "47.111", "xxxxx", "None:"):
+        assert secret not in text

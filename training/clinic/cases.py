@@ -8,6 +8,7 @@ case, in several orders.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -25,11 +26,12 @@ _NEUTRAL = (
     "lives with a partner",
     "works in an office",
     "has not travelled recently",
-    "had an appendectomy many years ago",
     "walks a dog every day",
     "is up to date with vaccinations",
 )
 _NEUTRAL_CHILD = ("was born at term", "lives with both parents", "has an older brother at school")
+_TELLERS = {"patient": "In {} own words", "parent": "The parents say", "relative": "A relative says"}
+_PROPER_LABELS = ("Glasgow", "HbA1c")
 _CHILD_YEARS = 16
 _MIN_TYPICAL = 3
 
@@ -117,10 +119,11 @@ def _number(measure: Measure, rng: random.Random) -> str:
     value = rng.uniform(measure.low, measure.high)
     span = measure.high - measure.low
     whole = measure.quantity in VITALS and measure.quantity not in ("temperature", "weight")
-    digits = 0 if whole or span >= 15 else 1 if span >= 1 else 2
+    digits = 0 if whole or span >= 15 else 1 if span >= 1 or measure.quantity == "temperature" else 2
     shown = f"{value:.{digits}f}"
     label = {**VITALS, **LABS}[measure.quantity].label
-    label = label if label.isupper() or label[:2].isupper() or label[0].islower() else label[0].lower() + label[1:]
+    if label[1].islower() and not label.startswith(_PROPER_LABELS):
+        label = label[0].lower() + label[1:]
     unit = "" if measure.unit in ("pH", "ratio") else measure.unit
     return f"{label} {shown}{'' if unit.startswith(('/', '%')) or not unit else ' '}{unit}"
 
@@ -145,19 +148,20 @@ def _person(patient: Patient) -> str:
 def _prose(patient: Patient, style: Style, rng: random.Random) -> str:
     she = "She" if patient.sex == "female" else "He"
     child = patient.age_years < _CHILD_YEARS
+    article = "An" if re.match(r"8|11\D|18\D", _person(patient)) else "A"
     symptoms, history = _by_kind(patient, "symptom"), _by_kind(patient, "history")
     signs, tests = _by_kind(patient, "sign", "vital"), _by_kind(patient, "lab", "investigation")
     rng.shuffle(symptoms)
     person = _person(patient)
     if style == "lay":
-        teller = "The parents say" if child else f"In {'her' if patient.sex == 'female' else 'his'} own words"
+        teller = _TELLERS[patient.presentation.informant].format("her" if patient.sex == "female" else "his")
         opening = rng.choice(
-            (f"A {person} comes in.", f"A {person} asks for help.", f"You are asked to see a {person}.")
+            (f"{article} {person} comes in.", f"{article} {person} is seen.", f"The next patient: {person}.")
         )
         told = f'{opening} {teller}: "{_join(symptoms)}."' if symptoms else opening
     else:
         verb = rng.choice(("presents with", "is seen because of", "reports", "is brought in with"))
-        told = f"A {person} {verb} {_join(symptoms)}." if symptoms else f"A {person} is seen."
+        told = f"{article} {person} {verb} {_join(symptoms)}." if symptoms else f"{article} {person} is seen."
     parts = [told]
     middle = []
     if history:

@@ -182,6 +182,8 @@ class Presentation(_Strict):
 
     id: Id
     title: Text
+    informant: Literal["patient", "parent", "relative"] = "patient"
+    """Who tells the story in lay words: a confused patient or a small child cannot."""
     findings: dict[Id, Finding]
     conditions: Annotated[list[Condition], Field(min_length=4)]
 
