@@ -41,7 +41,7 @@ def served() -> Served:
 @pytest.fixture
 def settings() -> Settings:
     """Short deadlines, so that a test of a fault ends soon."""
-    return Settings(idle_timeout_s=0.8, total_timeout_s=10, connect_timeout_s=1)
+    return Settings(idle_timeout_s=0.4, total_timeout_s=10, connect_timeout_s=1)
 
 
 @pytest.fixture
@@ -63,11 +63,20 @@ async def client(gateway: Gateway) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 class _QuickServer(uvicorn.Server):
-    """uvicorn looks only every 0.1 s whether it should end, which hundreds of tests would add up."""
+    """uvicorn waits 0.1 s here and there before it ends, which hundreds of tests would add up."""
 
     async def main_loop(self) -> None:
         while not self.should_exit:
             await asyncio.sleep(0.002)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self.lifespan.shutdown()
 
 
 @asynccontextmanager

@@ -57,6 +57,7 @@ def test_a_full_disk_is_found_first(setup: ModuleType, monkeypatch: pytest.Monke
         setup.main()
 
 
+@pytest.mark.slow
 def test_a_missing_network_is_found_before_the_long_part(tmp_path: Path, setup: ModuleType) -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_NO_CACHE_DIR": "1", "PIP_CONFIG_FILE": os.devnull}
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}

@@ -95,7 +95,7 @@ async def test_the_engine_stops_within_a_second_when_the_client_leaves(
     engine.fault, engine.delay_s = fault, 2.0 if not streaming else 0.3
     with pytest.raises(asyncio.TimeoutError):
         async with (
-            asyncio.timeout(0.5),
+            asyncio.timeout(0.25),
             client.post(endpoint, json=ENDPOINTS[endpoint] | {"stream": streaming}) as response,
         ):
             await response.read()
@@ -213,7 +213,7 @@ async def test_a_prompt_follows_no_redirect(client: aiohttp.ClientSession, engin
 async def test_clients_who_leave_a_stream_are_counted(client: aiohttp.ClientSession, engine: FakeEngine) -> None:
     engine.delay_s = 0.3
     with pytest.raises(asyncio.TimeoutError):
-        async with asyncio.timeout(0.5), client.post(CHAT, json=ENDPOINTS[CHAT] | {"stream": True}) as response:
+        async with asyncio.timeout(0.25), client.post(CHAT, json=ENDPOINTS[CHAT] | {"stream": True}) as response:
             await response.read()
     await settled(engine)
     async with client.get("/metrics") as response:

@@ -136,6 +136,7 @@ def test_everything_follows_from_the_seed(clinic: Clinic, split: Any) -> None:
     assert first != other
 
 
+@pytest.mark.slow
 def test_the_clinic_gives_thirty_thousand_distinct_cases(clinic: Clinic) -> None:
     assert len({example.prompt for example in generate(clinic, "train", 30_000, seed=9)}) == 30_000
 
