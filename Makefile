@@ -12,7 +12,7 @@ BASE_URL ?= http://127.0.0.1:$(PORT)/v1
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@echo "  Variables: MODEL=nano|DIR|org/repo[@revision]  PORT=8000  CASE=1..3  ONESHOT=1  TASKS=a,b  LIMIT=n"
+	@echo "  Variables: MODEL=nano|DIR|org/repo[@revision]  PORT=8000  CASE=1..3  ONESHOT=1  TASKS=a,b  LIMIT=n  MAX_TOKENS=n"
 
 setup:  ## Make .venv from the lock (needs Python 3.11 and about 6 GB; the second time a no-op)
 	@$(PYTHON) scripts/setup.py
@@ -23,8 +23,8 @@ demo: setup  ## Serve the small model, reason through a case, run 16 questions, 
 serve: setup  ## Serve MODEL on PORT until Ctrl-C
 	@$(PY) -m server --model $(MODEL) --port $(PORT)
 
-eval: setup  ## Benchmark the running server with lm-eval (TASKS, LIMIT, BASE_URL)
-	@$(PY) -m eval run --tasks $(TASKS) --base-url $(BASE_URL) $(if $(LIMIT),--limit $(LIMIT))
+eval: setup  ## Benchmark the running server with lm-eval (TASKS, LIMIT, MAX_TOKENS, BASE_URL)
+	@$(PY) -m eval run --tasks $(TASKS) --base-url $(BASE_URL) $(if $(LIMIT),--limit $(LIMIT)) $(if $(MAX_TOKENS),--max-tokens $(MAX_TOKENS))
 
 test: setup  ## All tests, with the real engine (several minutes)
 	@$(PY) -m pytest

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gazal.prompting import OPTION_LABELS
+from gazal.prompting import OPTION_LABELS, RESEARCH_LABELS
 from training.rewards import Components, RewardPolicy, score
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.table import Table
@@ -35,9 +36,11 @@ class Scored:
 
 
 def score_file(path: Path, policy: RewardPolicy) -> list[Scored]:
-    """Score a JSONL file of `completion`, `answer` and, where known, `choices`, `prompt`, `group`, `token_ids`.
+    """Score a JSONL file with `completion` and `answer` in each row.
 
-    Without `token_ids`, words and punctuation marks stand in for tokens. Raises CompletionFileError.
+    Where they are known, `options` or `choices`, `prompt`, `group`, `token_ids` and `finish_reason` are used; without
+    `token_ids`, words and punctuation marks stand in for tokens. Rows whose answer is null, as in the open modes, have
+    nothing to be right about and are left out. Raises CompletionFileError.
     """
     scored = []
     with path.open(encoding="utf-8") as file:
@@ -45,7 +48,9 @@ def score_file(path: Path, policy: RewardPolicy) -> list[Scored]:
             if not line.strip():
                 continue
             try:
-                scored.append(_score_row(json.loads(line), str(number), policy))
+                row = json.loads(line)
+                if row["answer"] is not None:
+                    scored.append(_score_row(row, str(number), policy))
             except json.JSONDecodeError as error:
                 raise CompletionFileError(f"{path}, line {number}: not JSON ({error.msg})") from error
             except (KeyError, TypeError, AttributeError) as error:
@@ -63,7 +68,7 @@ def _score_row(row: dict[str, Any], number: str, policy: RewardPolicy) -> Scored
     components = score(
         completion,
         row["answer"],
-        row.get("choices") or OPTION_LABELS,
+        _choices(row),
         tokens,
         policy,
         prompt=row.get("prompt", ""),
@@ -71,6 +76,11 @@ def _score_row(row: dict[str, Any], number: str, policy: RewardPolicy) -> Scored
         truncated=row.get("finish_reason") == "length",
     )
     return Scored(str(row.get("group", number)), components, components.total(policy))
+
+
+def _choices(row: dict[str, Any]) -> Sequence[str]:
+    stated = row.get("choices") or tuple(row.get("options") or ())
+    return stated or (RESEARCH_LABELS if row["answer"] in RESEARCH_LABELS else OPTION_LABELS)
 
 
 def component_table(scored: list[Scored]) -> Table:

@@ -236,3 +236,13 @@ def test_the_commands_check_and_generate(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["clinic", "generate", str(output), "--count", "20"]).exit_code == 0
     assert len([json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]) == 20
     assert CliRunner().invoke(app, ["clinic", "generate", str(output), "--split", "x"]).exit_code == 2
+
+
+def test_generated_answers_score_as_right_in_every_closed_mode(tmp_path: Path) -> None:
+    output = tmp_path / "cases.jsonl"
+    assert CliRunner().invoke(app, ["clinic", "generate", str(output), "--count", "200"]).exit_code == 0
+    closed = sum(json.loads(line)["answer"] is not None for line in output.read_text(encoding="utf-8").splitlines())
+    result = CliRunner().invoke(app, ["rewards", "score", str(output)])
+    assert f"{closed} completions" in result.stdout
+    assert re.search(r"accuracy\s+│ 1\.000", result.stdout)
+    assert "lacks" not in result.stdout
