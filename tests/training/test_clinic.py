@@ -244,5 +244,5 @@ def test_generated_answers_score_as_right_in_every_closed_mode(tmp_path: Path) -
     closed = sum(json.loads(line)["answer"] is not None for line in output.read_text(encoding="utf-8").splitlines())
     result = CliRunner().invoke(app, ["rewards", "score", str(output)])
     assert f"{closed} completions" in result.stdout
-    assert re.search(r"accuracy\s+│ 1\.000", result.stdout)
+    assert re.search(r"accuracy\s+│\s+1\.000", result.stdout)
     assert "lacks" not in result.stdout
