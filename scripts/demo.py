@@ -46,6 +46,8 @@ def main() -> int:
     parser.add_argument("--oneshot", action="store_true", help="stop at the end instead of staying up")
     options = parser.parse_args()
     started = time.monotonic()
+    for number in (signal.SIGINT, signal.SIGTERM):  # whatever was inherited: both end the server in order
+        signal.signal(number, signal.default_int_handler)
     server = subprocess.Popen(
         [sys.executable, "-m", "server", "--model", options.model, "--port", str(options.port)],
         env=os.environ | {"GAZAL_LOG_LEVEL": "warning"},

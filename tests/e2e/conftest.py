@@ -47,6 +47,16 @@ def living() -> list[tuple[int, int]]:
     return [(int(row[0]), int(row[1])) for row in rows if not row[2].startswith("Z")]
 
 
+def descendants(pid: int) -> list[int]:
+    """Children, grandchildren and so on."""
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in map(str.split, listing.splitlines())}
+    found, frontier = [], {pid}
+    while frontier := {child for child, parent in parents.items() if parent in frontier}:
+        found += sorted(frontier)
+    return found
+
+
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
     """Poll until `condition` holds."""
     deadline = time.monotonic() + seconds

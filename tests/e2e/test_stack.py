@@ -21,7 +21,7 @@ from gazal.artifact import NOT_FOR_CLINICAL_USE
 from gazal.models import resolve
 from gazal.prompting import render
 from tests.conftest import unused_port
-from tests.e2e.conftest import assert_gone, start
+from tests.e2e.conftest import assert_gone, descendants, start, wait_until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Stack
@@ -162,6 +162,18 @@ def test_the_demo_runs_to_its_end() -> None:
     assert finished.returncode == 0, finished.stdout + finished.stderr
     for text in ("Step 1", "Step 4", "Final answer:", "tokens/s", NOT_FOR_CLINICAL_USE, "|gazal_clinic|", "Next"):
         assert text in finished.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_stopped_while_loading_leaves_no_process(number: signal.Signals) -> None:
+    command = [sys.executable, "scripts/demo.py", "--port", str(unused_port())]
+    demo = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(descendants(demo.pid)) >= 2, 20, "server and engine run")
+    pids = descendants(demo.pid)
+    demo.send_signal(number)
+    demo.wait(timeout=30)
+    assert_gone(pids)
 
 
 @pytest.mark.slow
