@@ -2,7 +2,8 @@
 
 One file a mode lies in `gazal/prompts/`; its first line is its version. A prompt is one user turn and no system turn,
 as in the quick-start of the published Gazal-R1 card. Templates and finished prompts are hashed, and the hashes travel
-with every answer and benchmark row.
+with every answer and benchmark row. The case stands in a fence and is named as data; `as_data` keeps whatever it says
+from closing the fence or posing as a turn of the conversation.
 
     prompt = render("mcq", vignette, options={"A": "Aspirin", "B": "Heparin"})
     client.chat.completions.create(model="nano", messages=prompt.messages)
@@ -32,6 +33,7 @@ RESEARCH_LABELS = ("yes", "no", "maybe")
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile(r"<\s*(/?\s*(?:think|case|tool_call|tool_response|s)\s*|[|｜][^<>\n]{0,64}[|｜])>", re.IGNORECASE)  # noqa: RUF001
 
 
 class PromptError(ValueError):
@@ -103,6 +105,15 @@ def templates_sha256() -> str:
     return hashlib.sha256(listing.encode()).hexdigest()
 
 
+def as_data(text: str) -> str:
+    """`text` with the brackets of control tokens replaced, so that no tokenizer and no reader takes them for control.
+
+    That is chat tokens such as `<|im_start|>`, the tags of reasoning and tools, and the fence itself. Nothing else
+    changes: "p < 0.05" and "SpO2 <90 %" stay as they are.
+    """
+    return _CONTROL.sub(r"(\1)", text)
+
+
 def render(
     mode: Mode,
     case: ClinicalCase | str,
@@ -119,7 +130,7 @@ def render(
     for name, value in (("vignette", str(case)), ("question", question), ("options", str(options or ""))):
         if not value.isascii() and _SURROGATE.search(value):
             raise PromptError(name, "the text holds half a surrogate pair, which is no character; correct its encoding")
-    text = (case if isinstance(case, str) else case.to_text()).strip()
+    text = as_data(case if isinstance(case, str) else case.to_text()).strip()
     if not text:
         raise PromptError("vignette", "the case is empty; give a vignette or a structured case")
     if mode == "research" and not question.strip():
@@ -127,7 +138,7 @@ def render(
     checked = _checked_options(mode, options)
     values = {
         "case": text,
-        "question": question.strip(),
+        "question": as_data(question).strip(),
         "options": "\n".join(f"{label}. {option}" for label, option in checked.items()),
     }
     wording = chosen.text
@@ -144,7 +155,7 @@ def _checked_options(mode: Mode, options: Mapping[str, str] | None) -> dict[str,
         if options:
             raise PromptError("options", f"mode {mode!r} takes no options; use mode 'mcq'")
         return {}
-    given = {label: " ".join(text.split()) for label, text in (options or {}).items()}
+    given = {label: as_data(" ".join(text.split())) for label, text in (options or {}).items()}
     if not 2 <= len(given) <= len(OPTION_LABELS):
         raise PromptError("options", f"mode 'mcq' needs 2 to {len(OPTION_LABELS)} options; got {len(given)}")
     expected = OPTION_LABELS[: len(given)]
