@@ -36,16 +36,32 @@ if TYPE_CHECKING:
     from training.runs import StageDirectory
 
 
+IGNORED = -100
+"""The label of a token that is not learned, as in PyTorch's cross entropy."""
+
+
 class PlainHeadTrainer(SFTTrainer):
     """For a base whose reasoning tokens are trained: the loss goes through the adapted head.
 
     TRL's loss reads `lm_head.weight` itself, and so would not see the trained rows that tied embeddings share with the
-    head. Whole logits cost memory, but only small bases lack the tokens.
+    head. Logits are made for the positions of completions alone: a small model with a large vocabulary would spend a
+    third of its time on those of prompts.
     """
 
-    def compute_loss(self, *arguments: object, **named: object) -> object:
-        """The model's own loss."""
-        return super(SFTTrainer, self).compute_loss(*arguments, **named)
+    def compute_loss(
+        self,
+        model: Any,  # noqa: ANN401
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """The model's own loss on the completions."""
+        targets = inputs["labels"][:, 1:]
+        answered = targets.ne(IGNORED).any(dim=0).nonzero().flatten()
+        narrowed = {"logits_to_keep": answered, "shift_labels": targets[:, answered].contiguous(), "use_cache": False}
+        return super(SFTTrainer, self).compute_loss(
+            model, inputs | narrowed, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
+        )
 
 
 def train(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from training.checkpoints import newest, record
 from training.runs import RunError, StageDirectory
-from training.sft import tokenised, train
+from training.sft import IGNORED, PlainHeadTrainer, tokenised, train
 from training.tokens import encode
 from training.watch import read_metrics
 
@@ -52,6 +53,25 @@ def test_it_leaves_an_adapter_with_magnitudes_tokens_and_figures(whole: StageDir
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]
     assert {row["step"] for row in rows if "eval_loss" in row} == {2, 4, 6}
     assert rows[-1]["dora/magnitude_change"] or rows[-2]["dora/magnitude_change"]
+
+
+def test_the_loss_of_completions_alone_is_that_of_all_logits(small: Any) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(small.base.path, dtype=torch.float32)
+    ids = torch.randint(3, model.config.vocab_size, (3, 40), generator=torch.Generator().manual_seed(1))
+    labels = ids.clone()
+    for row, (start, end) in enumerate([(20, 40), (25, 33), (31, 36)]):
+        labels[row, :start] = labels[row, end:] = IGNORED
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+    trainer = object.__new__(PlainHeadTrainer)
+    trainer.accelerator = SimpleNamespace(num_processes=1)
+    trainer.args = SimpleNamespace(average_tokens_across_devices=False, n_gpu=0)
+    trainer.label_smoother = trainer.compute_loss_func = None
+    trainer.model_accepts_loss_kwargs = True
+    loss, outputs = trainer.compute_loss(model, dict(inputs), return_outputs=True)
+    assert outputs.logits.shape[1] == 20, "no logits for positions at which no completion stands"
+    torch.testing.assert_close(loss, model(**inputs).loss)
 
 
 def test_a_finished_stage_is_not_trained_again(small: Any, whole: StageDirectory) -> None:
