@@ -103,7 +103,7 @@ def draw(
 def draw_undecided(
     condition: Condition, rivals: list[Condition], presentation: Presentation, rng: random.Random
 ) -> Patient | None:
-    """A patient of whom only findings are known that have equal weight in this condition and one of `rivals`, or None."""
+    """A patient who shows only findings of equal weight in this condition and in one of `rivals`, or None."""
     rng.shuffle(rivals)
     for rival in rivals:
         own, other = condition.findings, rival.findings

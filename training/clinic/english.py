@@ -14,9 +14,40 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NAMES = frozenset(
-    "Acanthamoeba Addison Barrett's Bordetella Borrelia Bristol Chlamydia Crohn Doppler Down Epley Escherichia "
-    "Gardnerella Goodpasture Haemophilus Hashimoto Helicobacter Hodgkin Kawasaki Kussmaul Lille Listeria Ludwig Maddrey "
-    "Neisseria Paget Parkinson Pseudomonas Salmonella Staphylococcus Venturi Wells".split()
+    [
+        "Acanthamoeba",
+        "Addison",
+        "Barrett's",
+        "Bordetella",
+        "Borrelia",
+        "Bristol",
+        "Chlamydia",
+        "Crohn",
+        "Doppler",
+        "Down",
+        "Epley",
+        "Escherichia",
+        "Gardnerella",
+        "Goodpasture",
+        "Haemophilus",
+        "Hashimoto",
+        "Helicobacter",
+        "Hodgkin",
+        "Kawasaki",
+        "Kussmaul",
+        "Lille",
+        "Listeria",
+        "Ludwig",
+        "Maddrey",
+        "Neisseria",
+        "Paget",
+        "Parkinson",
+        "Pseudomonas",
+        "Salmonella",
+        "Staphylococcus",
+        "Venturi",
+        "Wells",
+    ]
 )
 _LETTER_WORD = re.compile(r"[A-Z](-|\d|$)")
 
@@ -54,7 +85,8 @@ def enumerated(items: Sequence[str], rng: random.Random | None = None) -> str:
     heavy = any("," in item for item in items) or (len(items) > 2 and any(" and " in item for item in items))
     if heavy:
         return "; ".join(items)
-    last = rng.choice((" and ", " and ", ", and also ", " as well as ", " with ")) if rng else " and "
+    negative = any(item.startswith(("no ", "without ", "absence ", "never ", "nil ")) for item in items)
+    last = rng.choice((" and ", " and ", ", and also ", " as well as ", " with ")) if rng and not negative else " and "
     if last in (" with ", " as well as ") and len(items) == 2 and " with " in items[0]:
         last = " and "
     return ", ".join(items[:-1]) + last + items[-1]

@@ -115,12 +115,6 @@ def _teller(patient: Patient, rng: random.Random) -> str:
     return _she(patient)
 
 
-def _pending(patient: Patient, rng: random.Random) -> str:
-    if _of(patient, "lab", "investigation") or _not(patient, "lab", "investigation") or rng.random() > 0.25:
-        return ""
-    return rng.choice(("No test result is back yet.", "Tests have not been done so far.", "Bloods: pending."))
-
-
 def _prose(patient: Patient, rng: random.Random) -> str:
     symptoms, history = _of(patient, "symptom"), _of(patient, "history")
     rng.shuffle(symptoms)
@@ -173,11 +167,7 @@ def _prose(patient: Patient, rng: random.Random) -> str:
         middle.append(sentence(form.format(enumerated(vitals, rng))))
     tests = _of(patient, "lab", "investigation")
     form = rng.choice(("Results: {}", "Tests show {}", "Investigations: {}", "So far: {}", "The work-up gave {}"))
-    last = (
-        [sentence(form.format(enumerated(tests, rng)))]
-        if tests
-        else [each for each in (_pending(patient, rng),) if each]
-    )
+    last = [sentence(form.format(enumerated(tests, rng)))] if tests else []
     rng.shuffle(middle)
     parts = told + middle + last
     if tests and rng.random() < 0.15:
@@ -211,9 +201,8 @@ def _lay(patient: Patient, rng: random.Random) -> str:
     )
     parts = [upper_first(opening)]
     if symptoms:
-        parts.append(
-            f"{upper_first(_teller(patient, rng))} {rng.choice(('says', 'puts it like this', 'tells', 'explains'))}: {_quoted(symptoms, rng)}"
-        )
+        verb = rng.choice(("says", "puts it like this", "tells the story", "explains"))
+        parts.append(f"{upper_first(_teller(patient, rng))} {verb}: {_quoted(symptoms, rng)}")
     others = []
     history = _of(patient, "history")
     if history:
@@ -258,22 +247,24 @@ def _quoted(symptoms: list[str], rng: random.Random) -> str:
     return '"' + sentence(linking.format(f=first, o=enumerated(others))) + '"'
 
 
+def _introduced(patient: Patient, rng: random.Random) -> str:
+    """Who the letter is about, in the words of the person who writes it."""
+    years = f"{patient.age_years:.0f}" if patient.age_years >= 2 else f"{max(1, round(patient.age_years * 12))} months"
+    female = patient.sex == "female"
+    if patient.age_years < CHILD_YEARS:
+        return f"I am writing about my {'daughter' if female else 'son'}, who is {years}."
+    if patient.presentation.informant == "relative":
+        relation = rng.choice(("aunt" if female else "uncle", "friend", "neighbour"))
+        return f"I am worried about my {relation}, {'a woman' if female else 'a man'} of {years}."
+    if rng.random() < 0.5:
+        return f"I am {article(_person(patient))} {_person(patient)}."
+    return f"{upper_first(_noun(patient))}, {years}, new to your practice."
+
+
 def _letter(patient: Patient, rng: random.Random) -> str:
     child, symptoms = patient.age_years < CHILD_YEARS, _of(patient, "symptom")
     rng.shuffle(symptoms)
-    years = f"{patient.age_years:.0f}" if patient.age_years >= 2 else f"{max(1, round(patient.age_years * 12))} months"
-    if child:
-        who = f"I am writing about my {'daughter' if patient.sex == 'female' else 'son'}, who is {years}."
-    elif patient.presentation.informant == "relative":
-        who = f"I am worried about my {rng.choice(('aunt', 'friend', 'neighbour') if patient.sex == 'female' else ('uncle', 'friend', 'neighbour'))}, {'a woman' if patient.sex == 'female' else 'a man'} of {years}."
-    else:
-        who = (
-            f"I am a {years}-year-old {_noun(patient)}."
-            if rng.random() < 0.5
-            else f"{upper_first(_noun(patient))}, {years}, new to your practice."
-        )
-    if patient.presentation.informant == "patient" and not child and who.startswith("I am a 8"):
-        who = who.replace("I am a", "I am an", 1)
+    who = _introduced(patient, rng)
     parts = [rng.choice(("Dear doctor,", "Good morning.", "Hello,", "To the practice:")), who]
     if symptoms:
         lead = rng.choice(
@@ -342,8 +333,8 @@ def _referral(patient: Patient, rng: random.Random) -> str:
     for items, forms in blocks:
         if items:
             parts.append(sentence(rng.choice(forms).format(enumerated(items, rng))))
-    fact, pending = _fact(patient, rng), _pending(patient, rng)
-    parts += [each for each in (fact, pending, rng.choice(("", "With kind regards.", "Many thanks."))) if each]
+    closing = rng.choice(("", "With kind regards.", "Many thanks."))
+    parts += [each for each in (_fact(patient, rng), closing) if each]
     return " ".join(parts)
 
 

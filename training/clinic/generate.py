@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from gazal.prompting import Mode, render
@@ -37,9 +37,36 @@ _UNDECIDED_SHARE = 0.4
 """Of the draws about diagnosis and treatment; that makes about 6 % of all cases."""
 _RESEARCH_SHARE = 0.08
 _OPEN_SHARE = 0.15
+_PENDING = (
+    "No test result is back yet.",
+    "Tests have not been done so far.",
+    "Bloods: pending.",
+    "Results are awaited.",
+)
+_PENDING_CHANCE = 0.25
 _TELLING_WORDS = 2
 _COMMON_WORDS = frozenset(
-    "the and with for from that not are was has its both one two low high raised test blood".split()
+    [
+        "the",
+        "and",
+        "with",
+        "for",
+        "from",
+        "that",
+        "not",
+        "are",
+        "was",
+        "has",
+        "its",
+        "both",
+        "one",
+        "two",
+        "low",
+        "high",
+        "raised",
+        "test",
+        "blood",
+    ]
 )
 _MAX_MISSES = 10_000
 """Draws in a row that gave nothing new, after which the clinic counts as exhausted."""
@@ -144,7 +171,14 @@ def _example(
     if asked is None:
         return None
     completion = reasoned_answer(patient, asked, rng, barred=barred, length=scope.length)
+    if not asked.note and not plain and not _tested(patient) and rng.random() < _PENDING_CHANCE:
+        asked = replace(asked, note=rng.choice(_PENDING))
     return _finished(patient, asked, style, vignette, split, completion)
+
+
+def _tested(patient: Patient) -> bool:
+    shown = (*patient.present, *patient.absent)
+    return any(patient.presentation.findings[each].kind in ("lab", "investigation") for each in shown)
 
 
 def _not_known_yet(topic: Topic, condition: Condition) -> Callable[[Finding], bool]:

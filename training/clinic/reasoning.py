@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from training.clinic.questions import Asked
 
 Length = Literal["full", "compact", "brief"]
+_MOST_WORDS = 20
 
 
 def reasoned_answer(
@@ -69,16 +70,21 @@ def _compact_steps(patient: Patient, asked: Asked, rng: random.Random, barred: C
     """Findings, what they point to, a look-alike with what speaks against it, and the option as it is listed."""
     name = patient.condition.name
     steps = [
-        f"Findings: {listed([patient.told[each] for each in patient.present[:3]])}.",
+        f"Findings: {listed(_few_words([patient.told[each] for each in patient.present[:3]]))}.",
         f"They point to: {name}.",
     ]
     for alternative, finding in _alternatives(patient, rng, barred, asked)[:1]:
         steps.append(f"Less likely: {alternative}. Against it: {finding}.")
-    steps.append(_compact_decision(patient, asked))
+    steps.append(_compact_decision(asked))
     return steps
 
 
-def _compact_decision(patient: Patient, asked: Asked) -> str:
+def _few_words(findings: list[str]) -> list[str]:
+    """The findings, without the third where they are long: a small model has few tokens to learn from."""
+    return findings if len(" ".join(findings).split()) <= _MOST_WORDS else findings[:2]
+
+
+def _compact_decision(asked: Asked) -> str:
     right = asked.right.rstrip(".")
     if asked.topic == "contraindication" and asked.contraindication:
         limit = asked.contraindication
@@ -167,7 +173,8 @@ def _alternatives(patient: Patient, rng: random.Random, barred: Collection[str],
             if finding not in other.findings.all_present()
         ]
     options = set((asked.options or {}).values())
-    by_alternative = dict(sorted(usable, key=lambda pair: others[pair[0]].name not in options))
+    usable.sort(key=lambda pair: (others[pair[0]].name not in options, -len(patient.told[pair[1]])))
+    by_alternative = dict(usable)
     return [
         (others[alternative].name, patient.told[finding].rstrip("."))
         for alternative, finding in list(by_alternative.items())[:2]
@@ -195,7 +202,7 @@ def _contents(
         texts = (
             f"{asked.key}. {asked.right}",
             fits,
-            f"{', '.join(others[:-1])} and {others[-1]} fit this patient less",
+            f"{', '.join(others[:-1])} and {others[-1]} fit less",
         )
         return {label: sentence(text) for label, text in zip(labels, texts, strict=True)}
     texts_of = _undecided_texts if patient.rival else _open_texts

@@ -44,11 +44,10 @@ _SYNONYMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"radiographs?", ("X-ray",)),
     (r"ultrasound", ("sonography",)),
     (r"abdominal pain", ("belly pain", "pain in the abdomen")),
-    (r"in the morning", ("on waking",)),
     (r"several", ("a number of", "quite a few")),
     (r"for two weeks", ("for a fortnight", "for fourteen days", "for 2 weeks")),
     (r"for three weeks", ("for 3 weeks", "for 21 days")),
-    (r"since yesterday", ("since the day before", "for a day now", "for about 24 hours")),
+    (r"since yesterday(?! morning| evening| night| afternoon)", ("since the day before", "for about 24 hours")),
     (r"(?<=\w )two (?=days|weeks|months|years|hours)", ("2 ",)),
     (r"(?<=\w )three (?=days|weeks|months|years|hours)", ("3 ",)),
     (r"(?<=\w )four (?=days|weeks|months|years|hours)", ("4 ",)),
@@ -87,7 +86,7 @@ _LONG: dict[str, tuple[str, ...]] = {
         "a heart rate of {} beats per minute",
     ),
     "respiratory_rate": ("respiratory rate {}/min", "{} breaths a minute", "breathing {} times a minute"),
-    "temperature": ("temperature {} {u}", "a temperature of {} {u}", "measured at {} {u}", "{} {u} on the thermometer"),
+    "temperature": ("temperature {} {u}", "a temperature of {} {u}", "{} {u} on the thermometer", "temp {} {u}"),
     "oxygen_saturation": ("oxygen saturation {}%", "SpO2 {}%", "a saturation of {} per cent", "pulse oximetry {}%"),
     "systolic_bp": ("systolic blood pressure {} mmHg", "a systolic pressure of {} mmHg", "blood pressure {}/{d} mmHg"),
     "glasgow_coma_scale": ("Glasgow Coma Scale {}/15", "a Glasgow Coma Scale score of {}", "GCS {} of 15"),
@@ -172,7 +171,7 @@ def denied(finding: Finding, voice: Voice, adult: bool, rng: random.Random) -> s
     phrase = _varied(rng.choice(finding.absent), rng)
     if phrase.startswith("no ") and rng.random() < 0.3 and " and no " not in phrase and "," not in phrase:
         rest = phrase.removeprefix("no ")
-        forms = ("without {}", "absence of {}")
+        forms: tuple[str, ...] = ("without {}", "absence of {}")
         if voice == "terse":
             forms = ("nil {}", "Ø {}", "-ve for {}")
         elif finding.kind == "symptom":
@@ -232,9 +231,9 @@ def _digits(quantity: str, value: float, measure: Measure | None) -> int:
     if quantity in VITALS and quantity != "weight":
         return 0
     if measure is None:
-        return 1 if value < 20 else 0  # noqa: PLR2004
+        return 1 if value < 20 else 0
     span = measure.high - measure.low
-    return 0 if span >= 15 else 1 if span >= 1 else 2  # noqa: PLR2004
+    return 0 if span >= 15 else 1 if span >= 1 else 2
 
 
 def _american(quantity: str, unit: str, value: float) -> tuple[float, str]:
