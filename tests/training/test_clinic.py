@@ -17,7 +17,7 @@ from gazal.trace import parse
 from training.__main__ import app
 from training.clinic.cases import draw, tell
 from training.clinic.generate import SPLITS, Example, generate, held_out_conditions
-from training.clinic.knowledge import PRESENTATIONS, Clinic, KnowledgeError, load
+from training.clinic.knowledge import PRESENTATIONS, Clinic, KnowledgeError, load, undiscriminated
 from training.clinic.studies import conclude, risk_ratio
 from training.rewards import RewardPolicy, score
 
@@ -65,6 +65,21 @@ def test_a_discriminator_separates_its_pair(clinic: Clinic) -> None:
             own = condition.findings
             both = each.finding in own.all_present() and each.finding in other.typical
             assert not both, f"{condition.id} against {each.against}: {each.finding}"
+
+
+def test_every_pair_of_look_alikes_has_a_discriminator(clinic: Clinic, tmp_path: Path) -> None:
+    assert [pair for each in clinic.presentations for pair in undiscriminated(each)] == []
+
+    def forget(document: Any) -> None:
+        for condition in document["conditions"]:
+            kept = [each for each in condition["discriminators"] if "appendicitis" not in each["against"]]
+            condition["discriminators"] = kept or condition["discriminators"][:1]
+            if "appendicitis" in condition["id"]:
+                condition["discriminators"] = condition["discriminators"][:1]
+
+    assert any(
+        "acute-appendicitis-adult" in pair for pair in undiscriminated(load(broken(tmp_path, forget)).presentations[0])
+    )
 
 
 def test_every_generated_answer_is_what_a_strict_reward_wants(train: list[Example]) -> None:
