@@ -44,6 +44,7 @@ _PENDING = (
     "Results are awaited.",
 )
 _PENDING_CHANCE = 0.25
+_QUESTION_INSIDE_CHANCE = 0.5
 _TELLING_WORDS = 2
 _COMMON_WORDS = frozenset(
     [
@@ -173,7 +174,8 @@ def _example(
     completion = reasoned_answer(patient, asked, rng, barred=barred, length=scope.length)
     if not asked.note and not plain and not _tested(patient) and rng.random() < _PENDING_CHANCE:
         asked = replace(asked, note=rng.choice(_PENDING))
-    return _finished(patient, asked, style, vignette, split, completion)
+    inside = asked.mode == "mcq" and not plain and rng.random() < _QUESTION_INSIDE_CHANCE
+    return _finished(patient, asked, style, vignette, split, completion, inside)
 
 
 def _tested(patient: Patient) -> bool:
@@ -207,10 +209,15 @@ def _words(text: str) -> set[str]:
     return {word for word in re.findall(r"[\w-]+", text.casefold()) if len(word) > 2} - _COMMON_WORDS
 
 
-def _finished(patient: Patient, asked: Asked, style: Style, vignette: str, split: Split, completion: str) -> Example:
-    end = "\n" if "\n" in vignette else " " if vignette.endswith((".", "?", '"')) else ". "
-    case = f"{vignette}{end}{asked.note}" if asked.note else vignette
-    prompt = render(asked.mode, case, question=asked.question, options=asked.options)
+def _finished(
+    patient: Patient, asked: Asked, style: Style, vignette: str, split: Split, completion: str, inside: bool
+) -> Example:
+    """The example; `inside` puts the question at the end of the case, as benchmarks have it."""
+    case = vignette
+    for text in (asked.note, asked.question if inside else ""):
+        if text:
+            case += ("\n" if "\n" in case else " " if case.endswith((".", "?", '"')) else ". ") + text
+    prompt = render(asked.mode, case, question="" if inside else asked.question, options=asked.options)
     return Example(
         id=prompt.sha256[:16],
         split=split,
