@@ -162,8 +162,8 @@ class Source(_Section):
     """What the clinic's cases ask, in multiple-choice questions alone; everything it can ask when empty."""
     mode: Mode | None = None
     """Task mode of all its rows, where neither a column nor the options tell."""
-    brief: bool = False
-    """Short reasoning in the clinic's answers, for very small models."""
+    length: Literal["full", "compact", "brief"] = "full"
+    """How much reasoning the clinic's answers hold: `compact` for small models, `brief` for tiny ones."""
     columns: Columns = Columns()
     licence: str = ""
     attribution: str = ""

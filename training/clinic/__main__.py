@@ -17,7 +17,7 @@ def check() -> None:
     from rich.table import Table
 
     from training.clinic.generate import held_out_conditions
-    from training.clinic.knowledge import KnowledgeError, load
+    from training.clinic.knowledge import KnowledgeError, load, undiscriminated
 
     console = Console()
     try:
@@ -33,6 +33,17 @@ def check() -> None:
         names = [condition.name for condition in each.conditions if condition.id in held_out]
         table.add_row(each.title, str(len(each.findings)), str(len(each.conditions)), ", ".join(names))
     console.print(table)
+    weak = [(each.id, *pair) for each in knowledge.presentations for pair in undiscriminated(each)]
+    for presentation, first, second in weak:
+        console.print(
+            f"weak pair in {presentation}: {first} and {second}; give one a discriminator that the other lacks",
+            style="red",
+            markup=False,
+            soft_wrap=True,
+        )
+    if weak:
+        raise typer.Exit(1)
+    console.print("every pair of look-alikes has a discriminator", markup=False)
 
 
 @app.command("generate")

@@ -11,27 +11,64 @@ from __future__ import annotations
 
 import hashlib
 import random
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from gazal.prompting import Mode, render
-from training.clinic.cases import Patient, Style, draw, tell
-from training.clinic.questions import OPEN_TOPICS, TOPICS, Asked, Topic, ask, ask_openly
-from training.clinic.reasoning import reasoned_answer
+from training.clinic.cases import Patient, draw, draw_undecided, tell
+from training.clinic.forms import Style
+from training.clinic.questions import OPEN_TOPICS, TOPICS, UNDECIDED_TOPICS, Asked, Topic, ask, ask_openly
+from training.clinic.reasoning import Length, reasoned_answer
 from training.clinic.studies import study
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from training.clinic.knowledge import Clinic, Condition, Presentation
+    from training.clinic.knowledge import Clinic, Condition, Finding, Presentation
 
 Split = Literal["train", "combination", "condition"]
 SPLITS: tuple[Split, ...] = ("train", "combination", "condition")
 
 _TEST_COMBINATIONS_PERCENT = 15
-_STYLES: tuple[Style, ...] = ("clinical", "clinical", "lay", "structured")
+_STYLES: tuple[Style, ...] = ("clinical", "clinical", "lay", "letter", "referral", "notes", "triage", "structured")
+_PLAIN_STYLES: tuple[Style, ...] = ("clinical", "clinical", "lay", "structured")
+_UNDECIDED_SHARE = 0.4
+"""Of the draws about diagnosis and treatment; that makes about 6 % of all cases."""
 _RESEARCH_SHARE = 0.08
 _OPEN_SHARE = 0.15
+_PENDING = (
+    "No test result is back yet.",
+    "Tests have not been done so far.",
+    "Bloods: pending.",
+    "Results are awaited.",
+)
+_PENDING_CHANCE = 0.25
+_QUESTION_INSIDE_CHANCE = 0.5
+_TELLING_WORDS = 2
+_COMMON_WORDS = frozenset(
+    [
+        "the",
+        "and",
+        "with",
+        "for",
+        "from",
+        "that",
+        "not",
+        "are",
+        "was",
+        "has",
+        "its",
+        "both",
+        "one",
+        "two",
+        "low",
+        "high",
+        "raised",
+        "test",
+        "blood",
+    ]
+)
 _MAX_MISSES = 10_000
 """Draws in a row that gave nothing new, after which the clinic counts as exhausted."""
 
@@ -43,8 +80,8 @@ class Scope:
     topics: Sequence[Topic] = TOPICS
     only_closed: bool = False
     """Multiple-choice questions alone."""
-    brief: bool = False
-    """Short reasoning, for very small models."""
+    length: Length = "full"
+    """How much reasoning; `brief` also tells the case plainly."""
 
 
 @dataclass(frozen=True)
@@ -119,24 +156,68 @@ def _example(
         return _research(condition, split, rng)
     openly = not scope.only_closed and split == "train" and rng.random() < _OPEN_SHARE
     topic: Topic = rng.choice([each for each in scope.topics if each in OPEN_TOPICS] if openly else scope.topics)
-    patient = draw(
-        condition, presentation, rng, hidden_kinds=("lab", "investigation") if topic == "uncertainty" else ()
-    )
+    barred = held_out if split == "train" else frozenset[str]()
+    unknown = held_out if split != "condition" else frozenset[str]()
+    plain = scope.length == "brief"
+    patient = None
+    if topic in UNDECIDED_TOPICS and not plain and rng.random() < _UNDECIDED_SHARE:
+        rivals = [each for each in presentation.conditions if each.id not in {condition.id, *unknown}]
+        patient = draw_undecided(condition, rivals, presentation, rng)
+    patient = patient or draw(condition, presentation, rng, hidden=_not_known_yet(topic, condition))
     if patient is None or (split != "condition" and split_of(patient) != split):
         return None
-    style = rng.choice(_STYLES)
-    vignette = tell(patient, style, rng)
-    barred = held_out if split == "train" else frozenset[str]()
+    style = rng.choice(_PLAIN_STYLES if plain else _STYLES)
+    vignette = tell(patient, style, rng, plain=plain)
     asked = ask_openly(patient, topic) if openly else ask(patient, topic, rng, barred=barred)
     if asked is None:
         return None
-    completion = reasoned_answer(patient, asked, rng, barred=barred, brief=scope.brief)
-    return _finished(patient, asked, style, vignette, split, completion)
+    completion = reasoned_answer(patient, asked, rng, barred=barred, length=scope.length)
+    if not asked.note and not plain and not _tested(patient) and rng.random() < _PENDING_CHANCE:
+        asked = replace(asked, note=rng.choice(_PENDING))
+    inside = asked.mode == "mcq" and not plain and rng.random() < _QUESTION_INSIDE_CHANCE
+    return _finished(patient, asked, style, vignette, split, completion, inside)
 
 
-def _finished(patient: Patient, asked: Asked, style: Style, vignette: str, split: Split, completion: str) -> Example:
-    case = f"{vignette}\n{asked.note}" if asked.note else vignette
-    prompt = render(asked.mode, case, question=asked.question, options=asked.options)
+def _tested(patient: Patient) -> bool:
+    shown = (*patient.present, *patient.absent)
+    return any(patient.presentation.findings[each].kind in ("lab", "investigation") for each in shown)
+
+
+def _not_known_yet(topic: Topic, condition: Condition) -> Callable[[Finding], bool]:
+    """Which findings a case must not show, because the question would answer itself or say that they are missing.
+
+    A decision in doubt knows no tests. A question about the best test does not show what that test found.
+    """
+    if topic == "uncertainty":
+        return lambda finding: finding.kind in ("lab", "investigation")
+    if topic != "test":
+        return lambda _: False
+    test = condition.tests[0]
+    telling = _words(test.name) | _words(test.result)
+    by_name = _words(test.name)
+
+    def shown_by_the_test(finding: Finding) -> bool:
+        if finding.kind not in ("lab", "investigation"):
+            return False
+        words = set().union(*map(_words, finding.clinical))
+        return bool(words & by_name) or len(words & telling) >= _TELLING_WORDS
+
+    return shown_by_the_test
+
+
+def _words(text: str) -> set[str]:
+    return {word for word in re.findall(r"[\w-]+", text.casefold()) if len(word) > 2} - _COMMON_WORDS
+
+
+def _finished(
+    patient: Patient, asked: Asked, style: Style, vignette: str, split: Split, completion: str, inside: bool
+) -> Example:
+    """The example; `inside` puts the question at the end of the case, as benchmarks have it."""
+    case = vignette
+    for text in (asked.note, asked.question if inside else ""):
+        if text:
+            case += ("\n" if "\n" in case else " " if case.endswith((".", "?", '"')) else ". ") + text
+    prompt = render(asked.mode, case, question="" if inside else asked.question, options=asked.options)
     return Example(
         id=prompt.sha256[:16],
         split=split,

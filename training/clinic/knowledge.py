@@ -233,6 +233,29 @@ def _told_apart(one: Condition, other: Condition) -> bool:
     )
 
 
+def undiscriminated(presentation: Presentation) -> list[tuple[str, str]]:
+    """Pairs of look-alikes without a discriminator that one of the two shows and the other does not.
+
+    Look-alikes are conditions of which one names the other as not to be missed or argues against it.
+    """
+    by_id = {each.id: each for each in presentation.conditions}
+    pairs = {
+        tuple(sorted((each.id, other)))
+        for each in presentation.conditions
+        for other in (*each.must_not_miss, *(one.against for one in each.discriminators))
+    }
+    return [(first, second) for first, second in sorted(pairs) if not _discriminated(by_id[first], by_id[second])]
+
+
+def _discriminated(one: Condition, other: Condition) -> bool:
+    return any(
+        (each.finding in one.findings.all_present()) != (each.finding in other.findings.all_present())
+        for first, second in ((one, other), (other, one))
+        for each in first.discriminators
+        if each.against == second.id
+    )
+
+
 @dataclass(frozen=True)
 class Clinic:
     """All presentations, and all conditions by id."""

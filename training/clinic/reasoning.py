@@ -1,14 +1,17 @@
 """The reasoned answer that a generated case deserves, in the grammar of `gazal.trace`.
 
 Every step cites only what the case says, in the words of the case, so that a checker can hold a model to the same rule.
-The sections after the reasoning are those of the mode's prompt template.
+The sections after the reasoning are those of the mode's prompt template. Three lengths: `full` with mechanism and
+alternatives; `compact`, where each of four short steps carries a thought (findings, diagnosis, look-alike, option), for
+a small model that sees few tokens; `brief` without the look-alike, for a tiny one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gazal.grammar import sections
+from training.clinic.english import listed, lower_first, sentence
 
 if TYPE_CHECKING:
     import random
@@ -19,19 +22,28 @@ if TYPE_CHECKING:
     from training.clinic.knowledge import Condition
     from training.clinic.questions import Asked
 
+Length = Literal["full", "compact", "brief"]
+_MOST_WORDS = 20
+
 
 def reasoned_answer(
-    patient: Patient, asked: Asked, rng: random.Random, *, barred: Collection[str] = (), brief: bool = False
+    patient: Patient, asked: Asked, rng: random.Random, *, barred: Collection[str] = (), length: Length = "full"
 ) -> str:
     """The whole completion: numbered steps between the tags, the mode's sections, the boxed letter in `mcq`.
 
-    Conditions whose ids are `barred` are not named as alternatives. `brief` keeps the findings, what they suggest and
-    the option: what a model of two million parameters can learn in minutes.
+    Conditions whose ids are `barred` are not named as alternatives.
     """
-    steps = _brief_steps(patient, asked) if brief else _steps(patient, asked, rng, barred)
+    if length == "brief":
+        steps = _brief_steps(patient, asked)
+    elif patient.rival:
+        steps = _undecided_steps(patient, patient.rival, asked)
+    elif length == "compact":
+        steps = _compact_steps(patient, asked, rng, barred)
+    else:
+        steps = _steps(patient, asked, rng, barred)
     thinking = "\n".join(f"Step {number}: {text}" for number, text in enumerate(steps, 1))
     heading, labels = sections(asked.mode)
-    contents = _contents(patient, asked, labels, barred)
+    contents = _contents(patient, asked, labels, barred, length)
     answer = "\n".join(f"**{label}**: {text}" for label, text in contents.items())
     final = f"\n\nFinal answer: \\boxed{{{asked.key}}}" if asked.key else ""
     return f"<think>\n{thinking}\n</think>\n\n## {heading}\n{answer}{final}"
@@ -40,28 +52,81 @@ def reasoned_answer(
 def _steps(patient: Patient, asked: Asked, rng: random.Random, barred: Collection[str]) -> list[str]:
     condition = patient.condition
     shown = [patient.told[each] for each in patient.present[:4]]
-    steps = [f"The key findings are {_join(shown)}."]
-    steps.append(f"Together they suggest {_lower(condition.name)}. {condition.mechanism}")
-    against = _alternatives(patient, rng, barred)
+    steps = [f"The key findings are {listed(shown)}."]
+    steps.append(f"Together they suggest {lower_first(condition.name)}. {sentence(condition.mechanism)}")
+    against = _alternatives(patient, rng, barred, asked)
     if against:
-        steps.append(" ".join(against))
+        steps.append(" ".join(f"{name} is less likely given {finding}." for name, finding in against))
     flags = [patient.told[each] for each in condition.red_flags if patient.shows(each)]
     if flags:
-        steps.append(f"Urgent because of {_join(flags[:2])}.")
+        steps.append(f"Urgent because of {listed(flags[:2])}.")
     steps.append(_deciding_step(patient, asked))
     if asked.key:
-        steps.append(f"That is option {asked.key}.")
+        steps.append(f"The option that says so is: {asked.right}. That is option {asked.key}.")
+    return steps
+
+
+def _compact_steps(patient: Patient, asked: Asked, rng: random.Random, barred: Collection[str]) -> list[str]:
+    """Findings, what they point to, a look-alike with what speaks against it, and the option as it is listed."""
+    name = patient.condition.name
+    steps = [
+        f"Findings: {listed(_few_words([patient.told[each] for each in patient.present[:3]]))}.",
+        f"They point to: {name}.",
+    ]
+    for alternative, finding in _alternatives(patient, rng, barred, asked)[:1]:
+        steps.append(f"Less likely: {alternative}. Against it: {finding}.")
+    steps.append(_compact_decision(asked))
+    return steps
+
+
+def _few_words(findings: list[str]) -> list[str]:
+    """The findings, without the third where they are long: a small model has few tokens to learn from."""
+    return findings if len(" ".join(findings).split()) <= _MOST_WORDS else findings[:2]
+
+
+def _compact_decision(asked: Asked) -> str:
+    right = asked.right.rstrip(".")
+    if asked.topic == "contraindication" and asked.contraindication:
+        limit = asked.contraindication
+        factor, avoid = (lower_first(each).rstrip(".") for each in (limit.factor, limit.avoid))
+        said = f"Because of {factor}, avoid {avoid}. Instead: {right}."
+    elif asked.topic == "uncertainty":
+        said = f"Safest while this is not known: {right}."
+    else:
+        lead = {
+            "diagnosis": "Best fit",
+            "test": "Test that settles it",
+            "treatment": "First treatment of it",
+            "worse": "Worsens its outlook",
+            "better": "Improves its outlook",
+        }[asked.topic]
+        said = f"{lead}: {right}."
+    return f"{said} This is option {asked.key}." if asked.key else said
+
+
+def _undecided_steps(patient: Patient, rival: Condition, asked: Asked) -> list[str]:
+    """Why the case decides nothing: two conditions fit, and what would tell them apart is not known."""
+    name, test = patient.condition.name, patient.condition.tests[0].name
+    steps = [
+        f"Findings: {listed([patient.told[each] for each in patient.present[:4]])}.",
+        f"They fit {lower_first(name)} and {lower_first(rival.name)} alike.",
+        f"Nothing in the case decides between the two. A test that would: {test}.",
+    ]
+    if asked.key:
+        steps.append(f"So the right choice is: {asked.right}. This is option {asked.key}.")
+    else:
+        steps.append("So the right answer is: insufficient information.")
     return steps
 
 
 def _brief_steps(patient: Patient, asked: Asked) -> list[str]:
     """The findings, what they suggest, and the options in their order up to the one that fits."""
     shown = [patient.told[each] for each in patient.present[:3]]
-    steps = [f"The key findings are {_join(shown)}.", f"Together they suggest {_lower(patient.condition.name)}."]
+    steps = [f"The key findings are {listed(shown)}.", f"Together they suggest {lower_first(patient.condition.name)}."]
     if asked.options and asked.key:
         tried = [label for label in asked.options if label <= asked.key]
-        steps += [f"Option {label}, {_lower(asked.options[label])}, does not fit." for label in tried[:-1]]
-        steps.append(f"Option {asked.key}, {_lower(asked.options[asked.key])}, fits.")
+        steps += [f"Option {label}, {lower_first(asked.options[label])}, does not fit." for label in tried[:-1]]
+        steps.append(f"Option {asked.key}, {lower_first(asked.options[asked.key])}, fits.")
     return steps
 
 
@@ -70,54 +135,102 @@ def _deciding_step(patient: Patient, asked: Asked) -> str:
     treatment, prognosis = condition.treatment, condition.prognosis
     if asked.topic == "diagnosis":
         test = condition.tests[0]
-        return f"{test.name} would show {_lower(test.result).rstrip('.')}, which would settle it."
+        return f"{test.name} would show {lower_first(test.result).rstrip('.')}, which would settle it."
     if asked.topic == "test":
         test = condition.tests[0]
-        return f"{test.name} settles it: {_lower(test.why)}"
+        return f"{test.name} settles it: {lower_first(test.why)}"
     if asked.topic == "treatment":
-        return f"The first treatment is {_lower(treatment.first_line).rstrip('.')}. {treatment.why}"
+        return f"The first treatment is {lower_first(treatment.first_line).rstrip('.')}. {treatment.why}"
     if asked.topic == "contraindication" and asked.contraindication:
         limit = asked.contraindication
-        return f"{asked.note} So {_lower(limit.avoid).rstrip('.')} must be avoided. {limit.why}"
+        return f"{asked.note} So {lower_first(limit.avoid).rstrip('.')} must be avoided. {sentence(limit.why)}"
     if asked.topic == "uncertainty":
         return f"{asked.note} {condition.uncertainty.why}"
     if asked.topic == "worse":
-        return f"{prognosis.course.rstrip('.')}. What worsens it: {_lower(_worse(asked, condition)).rstrip('.')}."
-    return f"{prognosis.course.rstrip('.')}. What improves it: {_lower(asked.right).rstrip('.')}."
+        return f"{prognosis.course.rstrip('.')}. What worsens it: {lower_first(_worse(asked, condition)).rstrip('.')}."
+    return f"{prognosis.course.rstrip('.')}. What improves it: {lower_first(asked.right).rstrip('.')}."
 
 
 def _worse(asked: Asked, condition: Condition) -> str:
-    return asked.right if asked.key else _join(condition.prognosis.worse[:2])
+    return asked.right if asked.key else listed(condition.prognosis.worse[:2])
 
 
-def _alternatives(patient: Patient, rng: random.Random, barred: Collection[str]) -> list[str]:
-    """Up to two look-alikes, each with a finding of this case that speaks against it.
+def _alternatives(patient: Patient, rng: random.Random, barred: Collection[str], asked: Asked) -> list[tuple[str, str]]:
+    """Up to two look-alikes, each with a finding of this case that speaks against it; those among the options first.
 
     The knowledge base's own explanation is not quoted: it may name findings that this case does not show.
     """
-    names = {each.id: each.name for each in patient.presentation.conditions if each.id not in barred}
-    usable = [
-        each for each in patient.condition.discriminators if patient.shows(each.finding) and each.against in names
-    ]
+    others = {each.id: each for each in patient.presentation.conditions if each.id not in barred}
+    pairs = [(each.against, each.finding) for each in patient.condition.discriminators if each.against in others]
+    usable = [(against, finding) for against, finding in pairs if _speaks_against(patient, finding, others[against])]
     rng.shuffle(usable)
-    by_alternative = {each.against: each.finding for each in usable}
+    if not usable:
+        usable = [
+            (other.id, finding)
+            for other in others.values()
+            if other.id in patient.condition.must_not_miss
+            for finding in patient.present
+            if finding not in other.findings.all_present()
+        ]
+    options = set((asked.options or {}).values())
+    usable.sort(key=lambda pair: (others[pair[0]].name not in options, -len(patient.told[pair[1]])))
+    by_alternative = dict(usable)
     return [
-        f"{names[alternative]} is less likely given {patient.told[finding].rstrip('.')}."
+        (others[alternative].name, patient.told[finding].rstrip("."))
         for alternative, finding in list(by_alternative.items())[:2]
     ]
 
 
-def _contents(patient: Patient, asked: Asked, labels: tuple[str, ...], barred: Collection[str]) -> dict[str, str]:
+def _speaks_against(patient: Patient, finding: str, other: Condition) -> bool:
+    """Whether the case shows a finding that the other condition lacks, or lacks one that it usually has."""
+    if patient.shows(finding):
+        return finding not in (*other.findings.typical, *other.findings.supporting)
+    return finding in patient.absent and finding in other.findings.typical
+
+
+def _contents(
+    patient: Patient, asked: Asked, labels: tuple[str, ...], barred: Collection[str], length: Length
+) -> dict[str, str]:
     """Text for each bold label of the mode's answer sections."""
     if asked.key and asked.options:
         others = [label for label in asked.options if label != asked.key]
+        fits = f"It fits {lower_first(patient.condition.name)}"
+        if patient.rival:
+            fits = f"{patient.condition.name} and {lower_first(patient.rival.name)} fit alike"
+        elif length == "full":
+            fits += f": {listed([patient.told[each] for each in patient.present[:2]])}"
         texts = (
             f"{asked.key}. {asked.right}",
-            f"It fits {_lower(patient.condition.name)}",
-            f"{', '.join(others[:-1])} and {others[-1]} fit this patient less",
+            fits,
+            f"{', '.join(others[:-1])} and {others[-1]} fit less",
         )
-        return _sentences(labels, texts)
-    return _sentences(labels, _open_texts(asked.mode, patient, barred))
+        return {label: sentence(text) for label, text in zip(labels, texts, strict=True)}
+    texts_of = _undecided_texts if patient.rival else _open_texts
+    return {label: sentence(text) for label, text in zip(labels, texts_of(asked.mode, patient, barred), strict=True)}
+
+
+def _undecided_texts(mode: Mode, patient: Patient, _: Collection[str]) -> tuple[str, ...]:
+    rival = patient.rival or patient.condition
+    both = f"{patient.condition.name} or {lower_first(rival.name)}"
+    test = patient.condition.tests[0].name
+    shown = listed([patient.told[each] for each in patient.present[:3]])
+    if mode == "treatment":
+        return (
+            f"not decided: {both}",
+            "none that is specific before the diagnosis is made",
+            "cannot be judged yet",
+            "supportive measures until then",
+            "repeat the examination and the vital signs",
+            f"insufficient information; needed: {lower_first(test)}",
+        )
+    return (
+        f"not decided: {both}",
+        listed([patient.condition.name, rival.name]),
+        f"{shown}, which fit both",
+        "none of those given",
+        f"insufficient information; needed: {lower_first(test)}",
+        test,
+    )
 
 
 def _open_texts(mode: Mode, patient: Patient, barred: Collection[str]) -> tuple[str, ...]:
@@ -126,8 +239,8 @@ def _open_texts(mode: Mode, patient: Patient, barred: Collection[str]) -> tuple[
     treatment, uncertainty, prognosis = condition.treatment, condition.uncertainty, condition.prognosis
     test = condition.tests[0]
     dangers = [names[each] for each in condition.must_not_miss if each not in barred][:2]
-    must_not_miss = _join(dangers) if dangers else "nothing more dangerous among the usual causes"
-    supporting = _join([patient.told[each] for each in patient.present[:3]])
+    must_not_miss = listed(dangers) if dangers else "nothing more dangerous among the usual causes"
+    supporting = listed([patient.told[each] for each in patient.present[:3]])
     atypical = [patient.told[each] for each in condition.findings.atypical if patient.shows(each)]
     unknown = [findings[each].clinical[0] for each in condition.findings.typical if not patient.shows(each)]
     limit = treatment.contraindications[0]
@@ -136,47 +249,33 @@ def _open_texts(mode: Mode, patient: Patient, barred: Collection[str]) -> tuple[
             condition.name,
             must_not_miss,
             supporting,
-            _join(atypical) if atypical else "none of those given",
-            f"whether there is {_join(unknown[:2])}" if unknown else "nothing that would change the assessment",
+            listed(atypical) if atypical else "none of those given",
+            f"whether there is {listed(unknown[:2])}" if unknown else "nothing that would change the assessment",
             test.name,
         ),
         "treatment": (
             condition.name,
             treatment.first_line,
-            f"with {_lower(limit.factor)}: avoid {_lower(limit.avoid)}",
+            f"with {lower_first(limit.factor)}: avoid {lower_first(limit.avoid)}",
             treatment.second_line,
-            f"repeat the examination; {_lower(test.name)} if the course is unexpected",
-            f"whether there is {_lower(limit.factor)}",
+            f"repeat the examination; {lower_first(test.name)} if the course is unexpected",
+            f"whether there is {lower_first(limit.factor)}",
         ),
         "uncertainty": (
             uncertainty.decision,
             uncertainty.missing,
-            _join([condition.name, *dangers]),
+            listed([condition.name, *dangers]),
             uncertainty.why,
-            f"{test.name}: {_lower(test.result)}",
+            f"{test.name}: {lower_first(test.result)}",
             "any new or worsening finding means a new assessment",
         ),
         "prognosis": (
             condition.name,
             prognosis.course,
-            _join(prognosis.worse[:2]),
-            _join(prognosis.better[:2]),
-            f"early treatment: {_lower(treatment.first_line)}",
+            listed(prognosis.worse[:2]),
+            listed(prognosis.better[:2]),
+            f"early treatment: {lower_first(treatment.first_line)}",
             "one examination only; the course will tell more",
         ),
     }
     return texts[mode]
-
-
-def _sentences(labels: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, str]:
-    return {label: text[0].upper() + text[1:].rstrip(".") + "." for label, text in zip(labels, texts, strict=True)}
-
-
-def _lower(text: str) -> str:
-    """Lower the first letter unless the word is an abbreviation or a proper name of mixed case."""
-    first = text.split(maxsplit=1)[0]
-    return text if first[1:].lower() != first[1:] or len(first) == 1 else text[0].lower() + text[1:]
-
-
-def _join(items: list[str]) -> str:
-    return "; ".join(item.rstrip(".") for item in items)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gazal.grammar import sections
+from training.clinic.english import lower_first
 
 if TYPE_CHECKING:
     import random
@@ -66,7 +67,7 @@ def study(condition: Condition, rng: random.Random) -> Study:
         if conclude(low, high) == target:
             break
     intervention, outcome = rng.choice(_INTERVENTIONS), rng.choice(_OUTCOMES)
-    population = f"adults with {condition.name[0].lower() + condition.name[1:]}"
+    population = f"adults with {lower_first(condition.name)}"
     if condition.age_years[1] <= 16:
         population = population.replace("adults", "children", 1)
     treated, controls = (f"{count} of {size} ({count / size:.1%})" for count in (events, control_events))

@@ -129,7 +129,7 @@ def clinic_examples(source: Source, split: Split, count: int, seed: int) -> Iter
     from training.clinic.questions import TOPICS
 
     clinic = load().only(source.presentations) if source.presentations else load()
-    scope = Scope(source.topics or TOPICS, only_closed=bool(source.topics), brief=source.brief)
+    scope = Scope(source.topics or TOPICS, only_closed=bool(source.topics), length=source.length)
     return generate(clinic, split, count, seed, scope)
 
 
