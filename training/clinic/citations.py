@@ -19,7 +19,7 @@ _OTHER_UNITS = ("mm", "cm", "m", "mL", "L", "µg", "mg", "g", "kg", "kPa", "dB",
 _UNITS = sorted({unit for each in (*VITALS.values(), *LABS.values()) for unit in each.units} | {*_OTHER_UNITS})
 _TIME = "|".join(f"{each.removesuffix('s')}s?" for each in _TIMES)
 _UNIT = "|".join(re.escape(each) for each in sorted(_UNITS, key=len, reverse=True))
-_UNNAMED = r"(?<![A-Za-z\d.^])(?<![A-Za-z]-)(?<!type )(?<!grade )(?<!stage )(?<!class )(?<!factor )"
+_UNNAMED = r"(?<![A-Za-z\d.^])(?<![A-Za-z]-)(?<!type )(?<!grade )(?<!stage )(?<!class )"
 _NUMBER = re.compile(
     rf"{_UNNAMED}(?P<value>\d{{1,3}}(?:,\d{{3}})+|\d+(?:\.\d+)?)(?![\d^])"
     rf"(?:[\s-]?(?P<unit>(?:{_TIME})\b|(?:{_UNIT})(?![A-Za-z]))|(?!-[A-Za-z]))"
