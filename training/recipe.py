@@ -164,6 +164,9 @@ class Source(_Section):
     """Task mode of all its rows, where neither a column nor the options tell."""
     brief: bool = False
     """Short reasoning in the clinic's answers, for very small models."""
+    rewrite: Literal["casimedicos", "pubmedqa"] | None = None
+    """Make completions for SFT out of the explanations of this data set, in our own row schema; rows without a sound
+    one are left out."""
     columns: Columns = Columns()
     licence: str = ""
     attribution: str = ""
@@ -174,6 +177,8 @@ class Source(_Section):
     def _complete(self) -> Self:
         if self.kind == "clinic" and (self.count is None or self.reference):
             raise ValueError("a 'clinic' source takes a count and no reference")
+        if self.kind == "clinic" and self.rewrite:
+            raise ValueError("a 'clinic' source has its own completions; take `rewrite` out")
         if self.kind != "clinic" and not self.reference:
             raise ValueError(f"a {self.kind!r} source needs a reference")
         return self
