@@ -50,6 +50,7 @@ _EXCEPTION = re.compile(
     r"\b(?:NOT|not|EXCEPT|except|FALSE|false|INCORRECT|incorrect|WRONG|wrong|LEAST|least|NEVER|contraindicated)\b"
 )
 _CITATION = re.compile(r"\[\d+(?:[,-] ?\d+)*\]|\((?:see|cf\.?|source|ref)[^)]*\)", re.IGNORECASE)
+_NAMED = re.compile(r"\b[Oo]ptions? ((?:[A-E](?:, | and ))*[A-E])\b")
 _AGAINST = re.compile(
     r"\b(?:not?|nor|never|without|unlike|less|unlikely|rare\w*|rule\w*|discard\w*|exclude\w*|false|incorrect|"
     r"wrong|rather|"
@@ -133,10 +134,10 @@ def _answer_texts(kept: Sequence[str], options: Mapping[str, str], key: str) -> 
 
 def _most_about(listed: Sequence[str], topic: Collection[str], letters: Sequence[str]) -> str:
     """The sentence, not too long to quote, that says most about some options; empty where none says anything."""
-    named = re.compile(rf"\boptions? (?:[A-E](?:, | and ))*(?:{'|'.join(letters)})\b", re.IGNORECASE)
     best, most = "", 0
     for each in listed:
-        score = len(telling_words(each).intersection(topic)) + 2 * bool(named.search(each))
+        named = {letter for listing in _NAMED.findall(each) for letter in re.findall("[A-E]", listing)}
+        score = len(telling_words(each).intersection(topic)) + 2 * (bool(named) and named.issubset(letters))
         if score > most and _length(each) in _QUOTED_WORDS:
             best, most = each, score
     return best

@@ -26,7 +26,8 @@ _VERDICT = (
     r"accurate))"
 )
 _PRESENTED = (
-    r"(?:presented with|present us with|present|faced with|facing|dealing with|talking about|describing|"
+    r"(?:being presented with|presented with|present us with|present|faced with|facing|dealing with|"
+    r"talking about|describing|"
     r"describe|given|being shown|"
     r"before us)"
 )
@@ -53,6 +54,7 @@ _PHRASES = (
     (r"\b(allows?|helps?) us to\b", r"\1 to"),
     (r"\byou (should|must|have to|can|need to|could|will)\b(?! be)", r"we \1"),
     (rf"\((?:wrong|incorrect|false) ({_OPTIONS})\)", r"(not \1)"),
+    (rf"\((?:correct|right|true) ({_OPTIONS})\)", r"(\1)"),
     (rf"\(({_OPTIONS}),? (?:is |are )?(?:also )?(?:wrong|incorrect|false|discarded|ruled out)\)", r"(not \1)"),
     (rf"\(({_OPTIONS}),? (?:is |are )?(?:correct|right|true)\)", r"(\1)"),
     (rf"^({_OPTIONS})(?: is| are)? (correct|true|incorrect|false|wrong)(?::|\.-) ?", r"\1 is \2: "),

@@ -15,6 +15,7 @@ from training.data.exam_talk import connected, plain_sentence
         ("This should make us think of a torsion.", "This suggests a torsion."),
         ("In my opinion, the pain is biliary.", "The pain is biliary."),
         ("The drug of choice is a made-up one (option B correct)", "The drug of choice is a made-up one (option B)."),
+        ("Screws hold such a fracture poorly (Correct option D).", "Screws hold such a fracture poorly (option D)."),
         ("No fever speaks against infection (wrong option A).", "No fever speaks against infection (not option A)."),
         ("The correct answer is option C, because it drains.", "The option to choose is C, because it drains."),
     ],
