@@ -141,7 +141,7 @@ class Columns(_Section):
 class Source(_Section):
     """One source of examples."""
 
-    kind: Literal["clinic", "hub", "jsonl"]
+    kind: Literal["clinic", "examples", "hub", "jsonl"]
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
     """In reports and row groups; otherwise made from the reference."""
     reference: str | None = None
@@ -177,9 +177,11 @@ class Source(_Section):
     def _complete(self) -> Self:
         if self.kind == "clinic" and (self.count is None or self.reference):
             raise ValueError("a 'clinic' source takes a count and no reference")
-        if self.kind == "clinic" and self.rewrite:
-            raise ValueError("a 'clinic' source has its own completions; take `rewrite` out")
-        if self.kind != "clinic" and not self.reference:
+        if self.rewrite and self.kind not in ("hub", "jsonl"):
+            raise ValueError(f"a {self.kind!r} source has its own completions; take `rewrite` out")
+        if self.kind == "examples" and (self.reference or "grpo" in self.stages):
+            raise ValueError("an 'examples' source takes no reference, and its stages are [sft], for want of keys")
+        if self.kind in ("hub", "jsonl") and not self.reference:
             raise ValueError(f"a {self.kind!r} source needs a reference")
         return self
 

@@ -1,4 +1,4 @@
-"""Load the sources that a recipe names: generated clinic cases, local JSONL files, data sets on the hub.
+"""Load the sources that a recipe names: the clinic, its hand-written examples, JSONL files, data sets on the hub.
 
 A row that cannot be used is left out with a reason and counted. A source that cannot be used (no file, no such column,
 no hub) stops the build with a sentence that names the fix. Hub data sets are fetched by commit, so the commit is known
@@ -69,6 +69,8 @@ def load_source(source: Source, name: str, noted_commit: str | None = None) -> L
     loaded = Loaded(name, source)
     if source.kind == "clinic":
         _generate(source, loaded)
+    elif source.kind == "examples":
+        _read_examples(source, loaded)
     elif source.kind == "jsonl":
         _convert(_json_records(local_file(source.reference or "")), source, loaded)
     else:
@@ -101,7 +103,7 @@ def fingerprint(source: Source) -> str:
     files = [Path(str(module.__file__)) for module in _REWRITING] if source.rewrite else []
     if source.kind == "jsonl":
         files.append(local_file(source.reference or ""))
-    elif source.kind == "clinic":
+    elif source.kind != "hub":
         clinic = Path(__file__).parents[1] / "clinic"
         files = sorted(path for path in clinic.rglob("*") if path.suffix in (".py", ".yaml"))
     if not files:
@@ -159,6 +161,19 @@ def _generate(source: Source, loaded: Loaded) -> None:
             )
     except ValueError as error:
         raise DataError(f"source {loaded.name}: {error}; lower its count") from error
+
+
+def _read_examples(source: Source, loaded: Loaded) -> None:
+    from training.clinic.examples import leaks
+    from training.clinic.examples import load as load_examples
+    from training.clinic.generate import held_out_conditions
+    from training.clinic.knowledge import load
+
+    examples, clinic = load_examples(), load()
+    leaking = leaks(examples, clinic, held_out_conditions(clinic))
+    if leaking:
+        raise DataError(f"source {loaded.name}: {leaking[0]}")
+    loaded.rows += [each.to_row(loaded.name) for each in examples[: source.count]]
 
 
 def _json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
