@@ -164,6 +164,9 @@ class Source(_Section):
     """Task mode of all its rows, where neither a column nor the options tell."""
     length: Literal["full", "compact", "brief"] = "full"
     """How much reasoning the clinic's answers hold: `compact` for small models, `brief` for tiny ones."""
+    rewrite: Literal["casimedicos", "pubmedqa"] | None = None
+    """Make completions for SFT out of the explanations of this data set, in our own row schema; rows without a sound
+    one are left out."""
     columns: Columns = Columns()
     licence: str = ""
     attribution: str = ""
@@ -174,6 +177,8 @@ class Source(_Section):
     def _complete(self) -> Self:
         if self.kind == "clinic" and (self.count is None or self.reference):
             raise ValueError("a 'clinic' source takes a count and no reference")
+        if self.rewrite and self.kind not in ("hub", "jsonl"):
+            raise ValueError(f"a {self.kind!r} source has its own completions; take `rewrite` out")
         if self.kind == "examples" and (self.reference or "grpo" in self.stages):
             raise ValueError("an 'examples' source takes no reference, and its stages are [sft], for want of keys")
         if self.kind in ("hub", "jsonl") and not self.reference:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.data import casimedicos, composing, exam_talk, option_numbers, pubmedqa, sentences
 from training.data.records import RecordError, find_columns, row_from_record
 from training.data.rows import Row
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from training.recipe import Source
 
 DATA_DIRECTORY = "$GAZAL_DATA_DIR/"
+_REWRITERS = {"casimedicos": casimedicos.rewrite, "pubmedqa": pubmedqa.rewrite}
+_REWRITING = (casimedicos, composing, exam_talk, option_numbers, pubmedqa, sentences)
 
 
 class DataError(ValueError):
@@ -93,14 +96,18 @@ def local_file(reference: str) -> Path:
 
 
 def fingerprint(source: Source) -> str:
-    """Changes with a local file, or the clinic's knowledge or generator; empty for the hub, which has commits."""
-    if source.kind == "hub":
-        return ""
+    """Changes with a local file, the clinic's knowledge or generator, or the rewriting of explanations.
+
+    Empty for a plain source on the hub, which has commits.
+    """
+    files = [Path(str(module.__file__)) for module in _REWRITING] if source.rewrite else []
     if source.kind == "jsonl":
-        files = [local_file(source.reference or "")]
-    else:
+        files.append(local_file(source.reference or ""))
+    elif source.kind != "hub":
         clinic = Path(__file__).parents[1] / "clinic"
         files = sorted(path for path in clinic.rglob("*") if path.suffix in (".py", ".yaml"))
+    if not files:
+        return ""
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
@@ -175,7 +182,7 @@ def _json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _convert(records: Iterable[tuple[str, dict[str, Any]]], source: Source, loaded: Loaded) -> None:
-    placed = list(records)
+    placed = _rewritten(records, source, loaded) if source.rewrite else list(records)
     try:
         columns = find_columns([record for _, record in placed], source.columns)
     except KeyError as error:
@@ -194,6 +201,24 @@ def _convert(records: Iterable[tuple[str, dict[str, Any]]], source: Source, load
             continue
         seen.add(row.id)
         loaded.rows.append(row)
+
+
+def _rewritten(
+    records: Iterable[tuple[str, dict[str, Any]]], source: Source, loaded: Loaded
+) -> list[tuple[str, dict[str, Any]]]:
+    """The records that got a completion; the others are noted as unusable."""
+    kept = []
+    for place, record in records:
+        try:
+            kept.append((place, _REWRITERS[str(source.rewrite)](record)))
+        except composing.NotRewritten as error:
+            loaded.unusable.append((str(record.get("id") or place), f"not rewritten: {error}"))
+    if loaded.unusable and not kept:
+        reason = loaded.unusable[0][1]
+        raise DataError(
+            f"source {loaded.name}: none of its {len(loaded.unusable)} rows has a completion, the first {reason}"
+        )
+    return kept
 
 
 def _hub_snapshot(source: Source, noted_commit: str | None) -> tuple[Path, str]:

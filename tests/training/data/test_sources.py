@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.training.data.conftest import question, write_lines
+from tests.training.data.test_casimedicos import comment
 from training.data.rows import Row
-from training.data.sources import DataError, load_source, source_names
+from training.data.sources import DataError, fingerprint, load_source, source_names
 from training.recipe import Columns, Source
 
 COMMIT = "a" * 40
@@ -138,3 +140,28 @@ def test_an_unreachable_hub_is_one_sentence_with_the_ways_out() -> None:
         load_source(hub(reference="org/other"), "other")
     with pytest.raises(DataError, match="cannot be a data set on the hub"):
         load_source(hub(reference="org//cases"), "cases")
+
+
+def test_explanations_become_completions_and_the_rest_is_counted(tmp_path: Path) -> None:
+    records = [comment(), comment(id="made-up-2", rationale="Too short to say anything.")]
+    path = write_lines(tmp_path / "casimedicos.jsonl.gz", records)
+    loaded = load_source(jsonl(path, rewrite="casimedicos"), "casimedicos")
+    assert [(row.id, row.mode, row.answer) for row in loaded.rows] == [("made-up-1", "mcq", "C")]
+    assert str(loaded.rows[0].completion).endswith("Final answer: \\boxed{C}")
+    assert loaded.unusable == [("made-up-2", "not rewritten: explanation of fewer than 40 words")]
+
+
+def test_a_file_without_one_explanation_is_refused(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "x.jsonl", [comment(rationale="")])
+    with pytest.raises(DataError, match="none of its 1 rows has a completion, the first not rewritten: explanation of"):
+        load_source(jsonl(path, rewrite="casimedicos"), "x")
+
+
+def test_a_rewritten_source_changes_with_its_rewriter(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "x.jsonl", [comment()])
+    assert fingerprint(jsonl(path)) != fingerprint(jsonl(path, rewrite="casimedicos"))
+
+
+def test_the_clinic_takes_no_rewriting() -> None:
+    with pytest.raises(ValidationError, match="has its own completions"):
+        Source(kind="clinic", count=5, rewrite="casimedicos")
