@@ -14,6 +14,7 @@ import torch
 from trl import GRPOConfig, GRPOTrainer
 
 from training.adapter import adapt
+from training.attention import implementation
 from training.checkpoints import CheckpointRecorder, newest
 from training.distribution import on_main, prepare_sharding
 from training.dora import NormCallback
@@ -89,7 +90,10 @@ def train(
     tokenizer = AutoTokenizer.from_pretrained(base)
     dtype = getattr(torch, recipe.precision)
     torch.manual_seed(settings.seed)
-    adapted, clock = adapt(AutoModelForCausalLM.from_pretrained(base, dtype=dtype), grpo.adapter)
+    model = AutoModelForCausalLM.from_pretrained(
+        base, dtype=dtype, attn_implementation=implementation(recipe.precision)
+    )
+    adapted, clock = adapt(model, grpo.adapter)
     arguments = GRPOConfig(
         **common_arguments(recipe, settings, stage.checkpoints, track),
         **policy_arguments(recipe),

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from training.adapter import adapt
+from training.attention import implementation
 from training.checkpoints import CheckpointRecorder, newest
 from training.distribution import on_main, prepare_sharding, save_adapter
 from training.dora import NormCallback
@@ -90,7 +91,9 @@ def train(
     settings = recipe.sft.optimisation
     tokenizer = AutoTokenizer.from_pretrained(base.path)
     torch.manual_seed(settings.seed)
-    model = AutoModelForCausalLM.from_pretrained(base.path, dtype=getattr(torch, recipe.precision))
+    model = AutoModelForCausalLM.from_pretrained(
+        base.path, dtype=getattr(torch, recipe.precision), attn_implementation=implementation(recipe.precision)
+    )
     adapted, clock = adapt(model, recipe.sft.adapter, base.added_tokens)
     arguments = SFTConfig(
         **common_arguments(recipe, settings, stage.checkpoints, track),
