@@ -128,6 +128,8 @@ def _check_schema(node: object, depth: int) -> None:
     elif isinstance(node, list):
         for value in node:
             _check_schema(value, depth + 1)
+    elif isinstance(node, int) and not -(2**63) <= node < 2**64:
+        raise ValueError("the schema holds a whole number of more than 64 bits, which cannot be passed on")
 
 
 JsonSchema = Annotated[dict[str, Any], AfterValidator(_bounded_schema)]

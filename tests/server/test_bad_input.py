@@ -57,6 +57,16 @@ CHAT_CASES: list[tuple[str, Any, int, str | None]] = [
         400,
         "messages.0.content.0.text",
     ),
+    (
+        "a number in a schema that no JSON of 64 bits holds",
+        {
+            "model": "fake",
+            "messages": USER,
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"maximum": 10**400}}}],
+        },
+        400,
+        "tools.0.function.parameters",
+    ),
     ("half a character in a stop", {"model": "fake", "messages": USER, "stop": ["\ud800"]}, 400, "stop.0"),
     ("a list as body", [1, 2], 400, None),
     ("nothing as body", None, 415, None),
