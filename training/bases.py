@@ -8,23 +8,20 @@ a base also gets the plain ChatML template: its own may add a system prompt that
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gazal.artifact import Base
 from gazal.models import resolve
+from gazal.reasoning_tokens import REASONING_TOKENS, add_reasoning_tokens
 from training.runs import RunError, write_json
-from training.tokens import CHATML, REASONING_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from training.recipe import Recipe
     from training.runs import RunDirectory
-
-_SMALL_MODEL_BYTES = 8 << 30
 
 
 @dataclass(frozen=True)
@@ -94,38 +91,3 @@ def _found(recipe: Recipe, run: RunDirectory) -> PreparedBase:
         return PreparedBase(model.path, [], model.manifest.base, model.manifest.licence)
     added = add_reasoning_tokens(model.path, run.base)
     return PreparedBase(run.base, added, model.manifest.base, model.manifest.licence)
-
-
-def add_reasoning_tokens(source: Path, target: Path) -> list[int]:
-    """Copy a model to `target` with the reasoning tokens and the ChatML template; returns the tokens' indices.
-
-    Raises RunError for a model too large to be rewritten in memory: those that matter know the tokens.
-    """
-    import torch
-    from tokenizers import AddedToken
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    size = sum(path.stat().st_size for path in source.glob("*.safetensors"))
-    if size > _SMALL_MODEL_BYTES:
-        raise RunError(
-            f"{source.name} has no {REASONING_TOKENS[0]} token and {size >> 30} GB; take a base that has one"
-        )
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    pieces = {token: tokenizer(token, add_special_tokens=False)["input_ids"] for token in REASONING_TOKENS}
-    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in REASONING_TOKENS])
-    tokenizer.chat_template = CHATML
-    model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
-    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    added = [tokenizer.convert_tokens_to_ids(token) for token in REASONING_TOKENS]
-    tables = {id(table.weight): table.weight for table in (model.get_input_embeddings(), model.get_output_embeddings())}
-    with torch.no_grad():
-        for token, index in zip(REASONING_TOKENS, added, strict=True):
-            for table in tables.values():
-                table[index] = table[pieces[token]].float().mean(dim=0).to(table.dtype)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        partial = Path(scratch) / "base"
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        partial.rename(target)
-    return added

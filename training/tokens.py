@@ -7,16 +7,10 @@ tokens are given, and the first token of the answer is a new one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-REASONING_TOKENS = ("<think>", "</think>")
-"""Ordinary added tokens as in Qwen3, not special ones: engines leave special tokens out of the text they return."""
-CHATML = (Path(__file__).parent / "chatml.jinja").read_text(encoding="utf-8")
-"""The plain ChatML template, for bases that have no template with reasoning."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from peft.tuners.lora.layer import Linear
 
+from gazal.merge import ModuleAdapter, merged_weight
 from training.dora import whole
-from training.merge import ModuleAdapter, merged_weight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def merged_parameters(model: PeftModel) -> Iterator[tuple[str, Tensor]]:
         plain = name.removeprefix(_PREFIX).replace(_BASE_LAYER, "").replace("_checkpoint_wrapped_module.", "")
         if name.endswith(f"{_BASE_LAYER}.weight") and isinstance(module, Linear):
             weight = whole(parameter)
-            yield plain, merged_weight(weight, _adapter_of(module), []).to(weight.dtype)
+            yield plain, merged_weight(weight, _adapter_of(module), [], torch.float32).to(weight.dtype)
         else:
             yield plain, whole(parameter)
 

@@ -52,14 +52,14 @@ def save_manifest(directory: Path) -> Manifest:
 @pytest.mark.parametrize("reference", ["gpt", "no such model", "./missing", "/missing/too", "a/b/c", "@main", "a\0b"])
 def test_an_unknown_reference_is_refused_with_the_kinds_there_are(reference: str) -> None:
     with pytest.raises(
-        ArtifactError, match=r"neither 'nano', nor a directory that exists, nor 'org/repo\[@revision\]'"
+        ArtifactError, match=r"neither 'nano' nor 'nano-base', nor a directory that exists, nor 'org/repo\[@revision\]'"
     ):
         resolve(reference)
 
 
 @pytest.mark.parametrize("reference", ["x" * 5000, "~no-such-user/model"], ids=["too long", "unknown user"])
 def test_a_reference_that_can_be_no_path_is_refused_alike(reference: str) -> None:
-    with pytest.raises(ArtifactError, match="neither 'nano', nor a directory"):
+    with pytest.raises(ArtifactError, match="neither 'nano' nor 'nano-base', nor a directory"):
         resolve(reference)
 
 

@@ -161,7 +161,7 @@ def test_a_taken_port_is_found_before_anything_is_loaded() -> None:
 def test_an_unknown_model_is_a_sentence(tmp_path: Path) -> None:
     finished = run_server("--model", str(tmp_path / "nothing"), "--port", "0")
     assert finished.returncode == 1
-    assert "neither 'nano', nor a directory that exists" in finished.stderr
+    assert "neither 'nano' nor 'nano-base', nor a directory that exists" in finished.stderr
     assert "Traceback" not in finished.stderr
 
 

@@ -32,7 +32,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     from gazal.artifact import Base
-    from training.bases import PreparedBase, add_reasoning_tokens
+    from gazal.reasoning_tokens import add_reasoning_tokens
+    from training.bases import PreparedBase
     from training.data.rows import Row
     from training.data.sources import clinic_examples
     from training.recipe import load

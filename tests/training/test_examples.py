@@ -10,6 +10,7 @@ import yaml
 
 from gazal.grammar import sections
 from gazal.models import resolve
+from gazal.reasoning_tokens import REASONING_TOKENS
 from gazal.trace import parse
 from training.clinic.citations import uncited_numbers
 from training.clinic.examples import Example, leaks, load
@@ -22,7 +23,7 @@ from training.data.sources import load_source
 from training.recipe import Source
 from training.recipe import load as load_recipe
 from training.rewards import RewardPolicy, score
-from training.tokens import REASONING_TOKENS, encode
+from training.tokens import encode
 
 EXAMPLES = load()
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from training.bases import add_reasoning_tokens
+from gazal.reasoning_tokens import CHATML, add_reasoning_tokens
 from training.tiny import plain_document, train_tokenizer
-from training.tokens import CHATML, completion_text, encode, encode_prompt, opens_reasoning
+from training.tokens import completion_text, encode, encode_prompt, opens_reasoning
 
 if TYPE_CHECKING:
     from pathlib import Path

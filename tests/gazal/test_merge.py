@@ -12,7 +12,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from training.merge import MergeError, ModuleAdapter, merge, merged_weight
+from gazal.merge import MergeError, ModuleAdapter, merge, merged_weight
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,14 +70,17 @@ def test_dora_by_hand() -> None:
         torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0], [1.0]]), torch.tensor([10.0, 1.0]), scale=2.0
     )
     # W + 2BA is [[3, 4], [0, 6]]: row norms 5 and 6, magnitudes 10 and 1
-    assert torch.allclose(merged_weight(weight, module, []), torch.tensor([[6.0, 8.0], [0.0, 1.0]]))
+    assert torch.allclose(
+        merged_weight(weight, module, []), torch.tensor([[6.0, 8.0], [0.0, 1.0]], dtype=torch.float64)
+    )
+    assert merged_weight(weight, module, [], torch.float32).dtype == torch.float32
     assert torch.equal(weight, torch.tensor([[3.0, 0.0], [0.0, 2.0]]))
 
 
 def test_lora_by_hand_and_replaced_rows() -> None:
     weight = torch.zeros(3, 2)
     module = ModuleAdapter(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0], [2.0], [0.0]]), scale=0.5)
-    assert torch.equal(merged_weight(weight, module, []), torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]))
+    assert merged_weight(weight, module, []).tolist() == [[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]
     rows = ModuleAdapter(token_rows=torch.tensor([[7.0, 8.0]]))
     assert torch.equal(merged_weight(weight, rows, [2])[2], torch.tensor([7.0, 8.0]))
 

@@ -1,7 +1,9 @@
-"""Merge a LoRA or DoRA adapter into its base: in float32, one tensor at a time, into a new directory.
+"""Merge a LoRA or DoRA adapter into its base: in float64, one tensor at a time, into a new directory.
 
 The base files are only read, so they stay bit-identical, and memory holds one shard. Every result is checked to be
-finite before it is cast back to the base's type and written; a merge that fails leaves no directory behind.
+finite before it is cast back to the base's type and written; a merge that fails leaves no directory behind. In float64
+what processors and libraries round differently is far below the last bit that is kept, so the same adapter gives the
+same file, and the same digest, everywhere.
 
 DoRA (arXiv 2402.09353): W' = m * (W + s B A) / ||W + s B A||, the norm taken over each output row, with
 s = alpha / sqrt(r) under rank stabilisation (rsLoRA, arXiv 2312.03732) and alpha / r without. Trained token embeddings
@@ -25,6 +27,7 @@ from gazal.models import check_loadable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import torch
     from torch import Tensor
 
 _PREFIX = "base_model.model."
@@ -110,18 +113,24 @@ def read_adapter(directory: Path) -> Adapter:
     return adapter
 
 
-def merged_weight(weight: Tensor, module: ModuleAdapter, token_indices: list[int]) -> Tensor:
-    """The merged weight in float32, out of place. Shapes: weight (out, in), A (r, in), B (out, r), magnitude (out,)."""
+def merged_weight(
+    weight: Tensor, module: ModuleAdapter, token_indices: list[int], dtype: torch.dtype | None = None
+) -> Tensor:
+    """The merged weight in `dtype` (float64), out of place.
+
+    Shapes: weight (out, in), A (r, in), B (out, r), magnitude (out,).
+    """
     import torch
 
-    result = weight.to(torch.float32, copy=True)
+    precise = dtype or torch.float64
+    result = weight.to(precise, copy=True)
     if module.lora_a is not None and module.lora_b is not None:
-        result += module.scale * (module.lora_b.float() @ module.lora_a.float())
+        result += module.scale * (module.lora_b.to(precise) @ module.lora_a.to(precise))
         if module.magnitude is not None:
             norm = torch.linalg.vector_norm(result, dim=1, keepdim=True)
-            result *= module.magnitude.float().reshape(-1, 1) / norm
+            result *= module.magnitude.to(precise).reshape(-1, 1) / norm
     if module.token_rows is not None:
-        result[token_indices] = module.token_rows.float()
+        result[token_indices] = module.token_rows.to(precise)
     return result
 
 
@@ -168,10 +177,10 @@ def _merge_shards(
                 if name in waiting:
                     new = _checked(key, weight, adapter.modules[name], indices)
                     waiting.discard(name)
-                    difference = new - weight.float()
+                    difference = new - weight.double()
                     largest = max(largest, difference.abs().max().item())
                     change += difference.pow(2).sum().item()
-                    norm += weight.float().pow(2).sum().item()
+                    norm += weight.double().pow(2).sum().item()
                     weight = new.to(weight.dtype)
                     if not torch.isfinite(weight).all():
                         raise MergeError(
