@@ -2,6 +2,7 @@
 
 Dropout is 0: with dropout DoRA computes the base layer's product a second time. `lm_head` stays out: the trainers
 refuse it, and tied embeddings have no head of their own. Reasoning tokens that a base lacked are trained by their rows.
+A finished adapter is kept in the precision of its base (`store`): what is merged, measured and shipped is that file.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 from training.dora import NormClock, cache_norms, check_magnitudes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from peft import PeftModel
     from transformers import PreTrainedModel
 
@@ -41,3 +44,16 @@ def adapt(
     adapted = get_peft_model(model, config)
     check_magnitudes(adapted)
     return adapted, cache_norms(adapted)
+
+
+def store(directory: Path, precision: str) -> None:
+    """Round the low-rank matrices of a saved adapter to `precision`; magnitudes stay float32, see `training.dora`."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    file = directory / "adapter_model.safetensors"
+    tensors = {
+        name: tensor if "magnitude" in name else tensor.to(getattr(torch, precision))
+        for name, tensor in load_file(file).items()
+    }
+    save_file(tensors, file, {"format": "pt"})

@@ -116,7 +116,7 @@ def train(
     began_s = time.monotonic()
     checkpoint = on_main(lambda: newest(stage.checkpoints))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    finish(trainer, stage, time.monotonic() - began_s)
+    finish(trainer, recipe, stage, time.monotonic() - began_s)
 
 
 def policy_arguments(recipe: Recipe) -> dict[str, Any]:

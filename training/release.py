@@ -1,4 +1,4 @@
-"""The verbs that turn an artifact into what others use: `export`, `card` and `publish`."""
+"""The verbs that turn an artifact into what others use: `export`, `card`, `publish` and `ship`."""
 
 from __future__ import annotations
 
@@ -92,6 +92,26 @@ def card(
         path = output or artifact / CARD_NAME
         path.write_text(write_card(artifact, results=results, recipe=recipe), encoding="utf-8")
         console.print(f"wrote {path}", markup=False)
+
+
+@app.command("ship")
+def ship(
+    run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A finished run on the embedded base.")],
+    target: Annotated[Path, typer.Option(file_okay=False, help="Where the repository keeps it.")] = Path(
+        "artifacts/nano"
+    ),
+) -> None:
+    """Put the adapters of a run where the repository ships them, after merging them once more."""
+    from rich.console import Console
+
+    from training.ship import ship as ship_run
+
+    console = Console(highlight=False, soft_wrap=True)
+    with _sentences(console):
+        with console.status("merging once more"):
+            manifest = ship_run(run, target)
+        size = sum(path.stat().st_size for path in target.rglob("*.safetensors"))
+        console.print(f"shipped {manifest.name}, digest {manifest.digest[:16]}, adapters {_size(size)}, in {target}")
 
 
 @app.command("publish")

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from training.adapter import adapt
+from training.adapter import adapt, store
 from training.attention import implementation
 from training.checkpoints import CheckpointRecorder, newest
 from training.distribution import on_main, prepare_sharding, save_adapter
@@ -120,7 +120,7 @@ def train(
     trainer.remove_callback(PrinterCallback)
     began_s = time.monotonic()
     trainer.train(resume_from_checkpoint=_text(on_main(lambda: newest(stage.checkpoints))))
-    finish(trainer, stage, time.monotonic() - began_s)
+    finish(trainer, recipe, stage, time.monotonic() - began_s)
 
 
 def tokenised(tokenizer: PreTrainedTokenizerBase, rows: list[Row], recipe: Recipe) -> Any:  # noqa: ANN401
@@ -171,12 +171,13 @@ def common_arguments(recipe: Recipe, settings: Optimisation, output: Path, track
     }
 
 
-def finish(trainer: Any, stage: StageDirectory, seconds: float) -> None:  # noqa: ANN401
+def finish(trainer: Any, recipe: Recipe, stage: StageDirectory, seconds: float) -> None:  # noqa: ANN401
     """Save the adapter, and what the training gave; the adapter's directory appears last and whole."""
     partial = stage.path / ".adapter.partial"
     save_adapter(trainer, partial)
     if not trainer.accelerator.is_main_process:
         return
+    store(partial, recipe.precision)
     trained = [row for row in read_metrics(stage.metrics) if row.get("loss") is not None]
     write_json(
         stage.result,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from gazal.artifact import ArtifactError, load_manifest
 from gazal.artifact import verify as verify_artifact
 from gazal.models import resolve
+from training.adapter import store
 from training.assemble import merge_stage
 from training.chain import Chain
 from training.runs import RunDirectory, RunError, recipe_sha256
+from training.ship import ship
 from training.tokens import encode_prompt
 from training.verify import VerificationError, verify
 
@@ -73,6 +77,49 @@ def test_stage_two_adds_its_stage_to_the_manifest(small: Any, merged: RunDirecto
     train(recipe, merged.stage("sft").merged, small.rows, merged.stage("grpo"))
     assert merge_stage(recipe, "grpo", merged.stage("sft").merged, small.base.origin, "Apache-2.0", merged, small.rows)
     assert [stage.kind for stage in verify_artifact(merged.stage("grpo").merged).stages] == ["sft", "grpo"]
+
+
+def test_what_is_shipped_becomes_the_runs_own_weights_again(
+    small: Any, merged: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = SimpleNamespace(path=small.base.path.parent / "plain")
+    monkeypatch.setattr("training.ship.resolve", lambda reference: {"nano-base": plain}[reference])
+    target = tmp_path / "shipped"
+    target.mkdir()
+    (target / "MODEL_CARD.md").write_text("kept")
+    manifest = ship(merged.path, target)
+    assert load_manifest(target) == manifest == load_manifest(newest_merged(merged))
+    assert {path.name for path in target.rglob("*.safetensors")} == {"adapter_model.safetensors"}
+    settings = (target / "stage-1" / "adapter_config.json").read_text()
+    assert str(small.base.path) not in settings
+    assert '"a test"' in settings
+    assert (target / "MODEL_CARD.md").read_text() == "kept"
+
+
+def newest_merged(run: RunDirectory) -> Path:
+    return next(path for kind in ("grpo", "sft") if (path := run.stage(kind).merged).is_dir())
+
+
+def test_other_weights_are_not_shipped(
+    small: Any, merged: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = shutil.copytree(small.base.path.parent / "plain", tmp_path / "other")
+    weights = load_file(other / "model.safetensors")
+    save_file({name: tensor + 1 for name, tensor in weights.items()}, other / "model.safetensors", {"format": "pt"})
+    monkeypatch.setattr("training.ship.resolve", lambda _: SimpleNamespace(path=other))
+    with pytest.raises(ArtifactError, match=r"model.safetensors of the merged tiny is not what"):
+        ship(merged.path, tmp_path / "shipped")
+    assert not (tmp_path / "shipped").exists()
+    with pytest.raises(RunError, match="has no merged stage"):
+        ship(tmp_path, tmp_path / "shipped")
+
+
+def test_a_finished_adapter_is_kept_in_the_precision_of_its_base(merged: RunDirectory, tmp_path: Path) -> None:
+    adapter = shutil.copytree(merged.stage("sft").adapter, tmp_path / "adapter")
+    store(adapter, "bfloat16")
+    types = {name: tensor.dtype for name, tensor in load_file(adapter / "adapter_model.safetensors").items()}
+    assert {kind for name, kind in types.items() if "magnitude" in name} == {torch.float32}
+    assert {kind for name, kind in types.items() if "magnitude" not in name} == {torch.bfloat16}
 
 
 def test_another_models_adapter_fails_the_verification(small: Any, merged: RunDirectory, tmp_path: Path) -> None:
