@@ -96,7 +96,7 @@ class BaseModelSource(_Section):
     """The model that training begins from."""
 
     reference: str
-    """`nano`, `tiny` (made and pre-trained by us), a directory, or `org/repo` on the hub."""
+    """`nano-base`, `tiny` (made and pre-trained by us), a directory, or `org/repo` on the hub."""
     revision: str | None = None
     """Commit of the hub repository; required there."""
     pretraining: Pretraining | None = None

@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     console = Console()
-    base = resolve("nano").path
+    base = resolve("nano-base").path
     tokens = TOKENS[0] * TOKENS[1]
     title = f"One step, {MICRO_BATCHES} x {tokens} tokens, rank 32, bfloat16, {torch.get_num_threads()} threads"
     show(title, steps(base, arguments.rounds), "LoRA", console)

@@ -10,7 +10,7 @@ import yaml
 
 from gazal.grammar import sections
 from gazal.models import resolve
-from gazal.reasoning_tokens import REASONING_TOKENS
+from gazal.reasoning_tokens import CHATML, REASONING_TOKENS
 from gazal.trace import parse
 from training.clinic.citations import uncited_numbers
 from training.clinic.examples import Example, leaks, load
@@ -27,6 +27,8 @@ from training.tokens import encode
 
 EXAMPLES = load()
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+FINDINGS = {"Supporting Findings", "Findings Against", "Problem", "Unfavourable Factors", "Favourable Factors"}
+"""Labels behind which the case is cited, and nothing else."""
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.id)
 
 
@@ -53,8 +55,9 @@ def test_reading_it_gives_back_what_was_written(example: Example) -> None:
 
 
 @each_example
-def test_its_steps_cite_no_number_that_the_vignette_lacks(example: Example) -> None:
-    assert uncited_numbers(f"{example.vignette} {example.question}", "\n".join(example.steps)) == []
+def test_it_cites_no_number_that_the_vignette_lacks(example: Example) -> None:
+    cited = [*example.steps, *(text for label, text in example.answer.items() if label in FINDINGS)]
+    assert uncited_numbers(f"{example.vignette} {example.question}", "\n".join(cited)) == []
 
 
 def test_none_tells_about_a_held_out_condition(clinic: Clinic) -> None:
@@ -85,6 +88,7 @@ def test_they_fit_into_the_budget_of_nano() -> None:
     data = load_recipe(RECIPES / "nano.yaml").recipe.data
     tokenizer = AutoTokenizer.from_pretrained(resolve("nano").path)
     tokenizer.add_tokens(list(REASONING_TOKENS))
+    tokenizer.chat_template = CHATML
     encoded = {each.id: encode(tokenizer, each.prompt, each.completion) for each in EXAMPLES}
     assert {name for name, each in encoded.items() if len(each.prompt_ids) > data.max_prompt_tokens} == set()
     assert {name for name, each in encoded.items() if len(each.completion_ids) > data.max_completion_tokens} == set()
