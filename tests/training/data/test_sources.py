@@ -162,6 +162,7 @@ def test_a_rewritten_source_changes_with_its_rewriter(tmp_path: Path) -> None:
     assert fingerprint(jsonl(path)) != fingerprint(jsonl(path, rewrite="casimedicos"))
 
 
-def test_the_clinic_takes_no_rewriting() -> None:
+@pytest.mark.parametrize("settings", [{"kind": "clinic", "count": 5}, {"kind": "examples", "stages": ["sft"]}])
+def test_what_has_completions_takes_no_rewriting(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="has its own completions"):
-        Source(kind="clinic", count=5, rewrite="casimedicos")
+        Source.model_validate({**settings, "rewrite": "casimedicos"})
