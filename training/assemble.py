@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from training.recipe import Recipe
 
 VERIFICATION_PROMPTS = 8
+FAMILY = "gazal-r1"
 
 
 def merge_stage(
@@ -66,7 +67,7 @@ def merge_stage(
     earlier = load_manifest(base).stages if kind == "grpo" else []
     files = hash_files(scratch / "merged")
     Manifest(
-        name=recipe.name,
+        name=artifact_name(recipe.name),
         base=origin,
         stages=[*earlier, entry],
         prompt_templates_sha256=templates_sha256(),
@@ -78,6 +79,11 @@ def merge_stage(
     (scratch / "merged").rename(stage.merged)
     scratch.rmdir()
     return report, checked
+
+
+def artifact_name(recipe: str) -> str:
+    """The name under which a model of this recipe is served: `nano` makes gazal-r1-nano."""
+    return f"{FAMILY}-{recipe.removeprefix(f'{FAMILY}-')}"
 
 
 def _data_hashes(run: RunDirectory, kind: StageKind) -> dict[str, str]:

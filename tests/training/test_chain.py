@@ -57,7 +57,7 @@ def prompts(small: Any) -> list[list[int]]:
 def test_the_merged_model_is_an_artifact_that_says_where_it_comes_from(small: Any, merged: RunDirectory) -> None:
     manifest = verify_artifact(merged.stage("sft").merged)
     (stage,) = manifest.stages
-    assert (manifest.name, manifest.licence, stage.kind, stage.steps) == ("tiny", "Apache-2.0", "sft", 6)
+    assert (manifest.name, manifest.licence, stage.kind, stage.steps) == ("gazal-r1-tiny", "Apache-2.0", "sft", 6)
     assert stage.recipe_sha256 == recipe_sha256(small.recipe(data__max_completion_tokens=512))
     assert stage.metrics["verification/agreement"] >= 0.98
     assert stage.metrics["merge/relative_change"] > 0
@@ -107,7 +107,7 @@ def test_other_weights_are_not_shipped(
     weights = load_file(other / "model.safetensors")
     save_file({name: tensor + 1 for name, tensor in weights.items()}, other / "model.safetensors", {"format": "pt"})
     monkeypatch.setattr("training.ship.resolve", lambda _: SimpleNamespace(path=other))
-    with pytest.raises(ArtifactError, match=r"model.safetensors of the merged tiny is not what"):
+    with pytest.raises(ArtifactError, match=r"model.safetensors of the merged gazal-r1-tiny is not what"):
         ship(merged.path, tmp_path / "shipped")
     assert not (tmp_path / "shipped").exists()
     with pytest.raises(RunError, match="has no merged stage"):
