@@ -126,7 +126,7 @@ def print_table(arms: list[str], figures: dict) -> None:
             *(f"{value:.1f}" for value in first),
             *(f"{value - own:.1f}" for value, own in zip(first, base, strict=True)),
         )
-    Console().print(table)
+    Console(width=110).print(table)
 
 
 def memory(port: int, pid: int, requests: int) -> dict:
