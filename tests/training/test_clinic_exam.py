@@ -1,4 +1,4 @@
-"""The clinic's held-out question sets: what lies in eval/data is what the generator gives, and training never sees it."""
+"""The clinic's held-out question sets: eval/data holds what the generator gives, and training never sees it."""
 
 from __future__ import annotations
 
