@@ -52,6 +52,10 @@ def run(
     ] = None,
     top_p: Annotated[float | None, typer.Option(min=0, max=1, help="Default: the task's 0.95.")] = None,
     top_k: Annotated[int | None, typer.Option(min=-1, help="Default: the task's 20; -1 sends none.")] = None,
+    constrain_letter: Annotated[
+        bool,
+        typer.Option("--constrain-letter", help="Let the server force each reply to be a final answer, no reasoning."),
+    ] = False,
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Requests in flight; by default raised while throughput grows.")
     ] = None,
@@ -68,6 +72,7 @@ def run(
 ) -> None:
     """Ask a server every question of a suite, or go on where the same command was stopped; then write the report."""
     from eval import runner
+    from eval.constrained import FINAL_ANSWER, OPTION
     from eval.suites import SUITES, Task, task_files
 
     console = _console()
@@ -83,6 +88,7 @@ def run(
         "temperature": temperature,
         "top_p": top_p,
         "top_k": top_k,
+        OPTION: FINAL_ANSWER if constrain_letter else None,
     }
     try:
         directory = runner.run(
