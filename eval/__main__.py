@@ -163,6 +163,49 @@ def gate(
         raise typer.Exit(1)
 
 
+@app.command()
+def grounding(
+    directory: RunDirectory,
+    limit: Annotated[int, typer.Option(min=0, help="Answers a task, drawn at random with seed 0; 0 for all.")] = 0,
+) -> None:
+    """Show how often the steps of a run cite findings that are not in the case; writes grounding.json."""
+    from eval.graded import load_run
+    from eval.groundedness import grounding_of, print_grounding, save
+
+    console = _console()
+    try:
+        run = load_run(directory)
+        tasks = grounding_of(run, limit or None)
+        print_grounding(console, tasks)
+        console.print(f"wrote {save(run, tasks)}", markup=False)
+    except _expected_errors() as error:
+        _fail(console, str(error))
+
+
+@app.command()
+def reliance(
+    directory: RunDirectory,
+    base_url: Annotated[str, typer.Option(help="The /v1 of a server with the run's model.")] = (
+        "http://127.0.0.1:8000/v1"
+    ),
+    limit: Annotated[int, typer.Option(min=0, help="Questions, drawn at random with seed 0; 0 for all.")] = 200,
+) -> None:
+    """Show what the answers of a run become with the thinking cut off or exchanged; writes reliance.json."""
+    import asyncio
+
+    from eval.graded import load_run
+    from eval.reliance import measure, print_reliance, save, subjects_of
+
+    console = _console()
+    try:
+        run = load_run(directory)
+        found = asyncio.run(measure(base_url, run, subjects_of(run, limit or None)))
+        print_reliance(console, found)
+        console.print(f"wrote {save(run, found)}", markup=False)
+    except _expected_errors() as error:
+        _fail(console, str(error))
+
+
 @app.command("tasks")
 def list_tasks() -> None:
     """List the tasks, and whether their questions are at hand."""
