@@ -29,7 +29,9 @@ def main() -> None:
 
 @app.command()
 def run(
-    suite: Annotated[str, typer.Option(help="smoke, core, full or robustness; see `python -m eval suites`.")] = "core",
+    suite: Annotated[
+        str, typer.Option(help="smoke, core, full, clinic, robustness; see `python -m eval suites`.")
+    ] = "core",
     tasks: Annotated[
         str | None, typer.Option(help="Comma-separated, in place of the suite's; see `python -m eval tasks`.")
     ] = None,
@@ -50,6 +52,10 @@ def run(
     ] = None,
     top_p: Annotated[float | None, typer.Option(min=0, max=1, help="Default: the task's 0.95.")] = None,
     top_k: Annotated[int | None, typer.Option(min=-1, help="Default: the task's 20; -1 sends none.")] = None,
+    constrain_letter: Annotated[
+        bool,
+        typer.Option("--constrain-letter", help="Let the server force each reply to be a final answer, no reasoning."),
+    ] = False,
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Requests in flight; by default raised while throughput grows.")
     ] = None,
@@ -66,6 +72,7 @@ def run(
 ) -> None:
     """Ask a server every question of a suite, or go on where the same command was stopped; then write the report."""
     from eval import runner
+    from eval.constrained import FINAL_ANSWER, OPTION
     from eval.suites import SUITES, Task, task_files
 
     console = _console()
@@ -81,6 +88,7 @@ def run(
         "temperature": temperature,
         "top_p": top_p,
         "top_k": top_k,
+        OPTION: FINAL_ANSWER if constrain_letter else None,
     }
     try:
         directory = runner.run(
@@ -153,6 +161,49 @@ def gate(
     print_verdict(console, verdict)
     if not verdict.passed:
         raise typer.Exit(1)
+
+
+@app.command()
+def grounding(
+    directory: RunDirectory,
+    limit: Annotated[int, typer.Option(min=0, help="Answers a task, drawn at random with seed 0; 0 for all.")] = 0,
+) -> None:
+    """Show how often the steps of a run cite findings that are not in the case; writes grounding.json."""
+    from eval.graded import load_run
+    from eval.groundedness import grounding_of, print_grounding, save
+
+    console = _console()
+    try:
+        run = load_run(directory)
+        tasks = grounding_of(run, limit or None)
+        print_grounding(console, tasks)
+        console.print(f"wrote {save(run, tasks)}", markup=False)
+    except _expected_errors() as error:
+        _fail(console, str(error))
+
+
+@app.command()
+def reliance(
+    directory: RunDirectory,
+    base_url: Annotated[str, typer.Option(help="The /v1 of a server with the run's model.")] = (
+        "http://127.0.0.1:8000/v1"
+    ),
+    limit: Annotated[int, typer.Option(min=0, help="Questions, drawn at random with seed 0; 0 for all.")] = 200,
+) -> None:
+    """Show what the answers of a run become with the thinking cut off or exchanged; writes reliance.json."""
+    import asyncio
+
+    from eval.graded import load_run
+    from eval.reliance import measure, print_reliance, save, subjects_of
+
+    console = _console()
+    try:
+        run = load_run(directory)
+        found = asyncio.run(measure(base_url, run, subjects_of(run, limit or None)))
+        print_reliance(console, found)
+        console.print(f"wrote {save(run, found)}", markup=False)
+    except _expected_errors() as error:
+        _fail(console, str(error))
 
 
 @app.command("tasks")

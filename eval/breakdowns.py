@@ -44,6 +44,8 @@ def breakdowns(answered: Sequence[Answered], clusters: Sequence[str]) -> list[Br
         ("source subject", _meta("src")),
         ("exam", _meta("exam")),
         ("task mode", _meta("mode")),
+        ("topic", _meta("topic")),
+        ("form of the case", _meta("form")),
         ("kind of choice", _meta("choice_type")),
         ("length of the question", _length(answered)),
         ("right answer", lambda item: item.question.answer),

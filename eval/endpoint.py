@@ -164,6 +164,19 @@ class Endpoint:
             raise self._broken(error) from error
         return replace(reply, latency_s=time.perf_counter() - started)
 
+    async def complete(self, body: dict[str, Any]) -> tuple[str, str | None]:
+        """Continue a raw text: what follows and why it ended. Raises RequestError."""
+        try:
+            async with self._pool.post(f"{self.base_url}/completions", json=body) as response:
+                if response.status != 200:
+                    raise await self._refused(response)
+                choice = (await response.json(loads=orjson.loads, content_type=None))["choices"][0]
+                return str(choice["text"]), choice.get("finish_reason")
+        except (KeyError, IndexError, TypeError) as error:
+            raise self._broken(ValueError("it is no completion")) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._broken(error) from error
+
     async def _streamed(self, response: aiohttp.ClientResponse, started: float) -> Reply:
         collected = StreamedReply()
         async for line in response.content:

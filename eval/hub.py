@@ -48,7 +48,9 @@ def fetch(name: str, *, download: bool = True) -> Path:
     from eval.questions import QuestionSetError
 
     if name not in SETS:
-        raise QuestionSetError(f"no question set {name!r}; known are: clinic, {', '.join(SETS)}")
+        raise QuestionSetError(
+            f"no question set {name!r}; known are: clinic, fresh, combinations, conditions, {', '.join(SETS)}"
+        )
     wanted = SETS[name]
     target = gazal_home() / "data" / f"{name}.{wanted.revision[:12]}.jsonl"
     if target.is_file():

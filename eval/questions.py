@@ -1,8 +1,8 @@
 """Question sets: JSONL rows of one form, found in the package, in GAZAL_DATA_DIR or on the hub.
 
 A row has `id`, `question`, `options` (label to text), `answer` (a label) and optionally `context` (abstract sections)
-and `meta` (subject, exam and the like). Yes/no/maybe questions about an abstract are rendered in mode `research`, all
-others in mode `mcq`.
+and `meta` (subject, exam and the like; without it, the row's own `condition` and `topic`). Yes/no/maybe questions about
+an abstract are rendered in mode `research`, all others in mode `mcq`.
 
     questions = load(find("medqa_usmle_test"))
 """
@@ -136,5 +136,5 @@ def _question(original: dict[str, Any], variant: str) -> Question:
         row["answer"],
         " ".join(row["question"].split()),
         row_sha256,
-        dict(row.get("meta") or {}),
+        dict(row.get("meta") or {name: row[name] for name in ("condition", "topic") if name in row}),
     )

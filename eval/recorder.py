@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lm_eval.api.model import LM
 
+from eval.constrained import applied, unwrapped
 from eval.endpoint import EndpointError, RequestError
 from eval.store import Key, Reply
 
@@ -148,6 +149,8 @@ class Recording:
             self._in_flight += 1
             try:
                 reply = await self.endpoint.ask(body, request.max_tokens)
+                if "response_format" in body:
+                    reply = replace(reply, content=unwrapped(reply.content))
                 return replace(reply, attempts=failures.total() + 1, seed=request.seed, finished_at=time.time())
             except RequestError as error:
                 if error.fatal:
@@ -229,7 +232,8 @@ def to_request(instance: Instance, repeat: int, artifact: str, run_seed: int) ->
     sampling = json.dumps(options | {"max_tokens": max_tokens, "run_seed": run_seed}, sort_keys=True)
     row, prompt_sha256 = instance.doc["row_sha256"], instance.doc["prompt_sha256"]
     key = Key(artifact, str(instance.task_name), row, prompt_sha256, sampling, repeat)
-    return Request(key, prompt, options, max_tokens, seed_of(run_seed, str(instance.task_name), row, repeat))
+    sent = applied(options, instance.doc["choices"])
+    return Request(key, prompt, sent, max_tokens, seed_of(run_seed, str(instance.task_name), row, repeat))
 
 
 def seed_of(run_seed: int, task: str, row_sha256: str, repeat: int) -> int:

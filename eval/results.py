@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eval.breakdowns import Breakdown
+from eval.constrained import OPTION
 from eval.runner import RunError
 from eval.stats import Bin, ClassScore, Mean
 
@@ -153,6 +154,11 @@ class Results(_Model):
     tokens_per_s: float | None
     tasks: dict[str, TaskResult]
     pooled: dict[str, TaskResult]
+
+    @property
+    def constrained(self) -> bool:
+        """Whether the server forced every reply to be one of the final answers."""
+        return bool(self.plan.get("generation", {}).get(OPTION))
 
     def save(self, directory: Path) -> Path:
         """Write `results.json`, whole or not at all."""

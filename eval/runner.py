@@ -25,6 +25,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 from eval.concurrency import ConcurrencyFinder
+from eval.constrained import applied
 from eval.questions import find, load, sha256_of
 from eval.store import FILE_NAME, Store, StoredQuestion
 from eval.suites import TASKS, Task, published_rows, sampling_of, task_config, task_files
@@ -207,6 +208,7 @@ async def _meet(base_url: str, model: str | None, sampling: dict[str, Any]) -> t
     from eval.endpoint import Endpoint
 
     sent = {name: value for name, value in sampling.items() if name not in ("max_gen_toks", "do_sample")}
+    sent = applied(sent, ("A", "B"))
     async with Endpoint(base_url) as endpoint:
         served = await endpoint.served(model)
         return served, await endpoint.find_dialect(served.model, sent)

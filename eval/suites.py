@@ -1,4 +1,4 @@
-"""Which tasks a suite runs: `smoke` in minutes, `core` for a number, `full` for a claim, `robustness` opt-in."""
+"""Which tasks a suite runs: `smoke` in minutes, `core` for a number, `full` for a claim, `clinic` and `robustness`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ MEDICAL = (
     "gazal_medmcqa",
     "gazal_mmlu_medical",
 )
+
+CLINIC = ("gazal_fresh", "gazal_combinations", "gazal_conditions")
 
 NO_TOP_K = -1
 """vLLM's value for "no limit"; here it leaves the field out, which OpenAI's own service does not know."""
@@ -39,6 +41,9 @@ SUITES = {
     "smoke": Suite("16 embedded questions: does the whole path work?", ("gazal_clinic",), limit=16),
     "core": Suite("every benchmark once", MEDICAL),
     "full": Suite("every benchmark and our own set, 4 samples a question", (*MEDICAL, "gazal_clinic"), 4, None, 8192),
+    "clinic": Suite(
+        "the small model's own world: fresh wording, held-out combinations and conditions", CLINIC, max_tokens=512
+    ),
     "robustness": Suite(
         "200 MedQA questions and our own set, each put in six ways",
         ("gazal_medqa", "gazal_clinic"),

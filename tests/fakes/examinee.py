@@ -146,6 +146,10 @@ class Examinee:
             "right_in_content": ("", f"<think>\n{THOUGHT}\n</think>\n\n{_final(right)}", "stop"),
         }
         reasoning, content, finish = says.get(behaviour, (THOUGHT, _final(right), "stop"))
+        if "response_format" in body:
+            allowed = body["response_format"]["json_schema"]["schema"]["enum"]
+            label = wrong if behaviour == "wrong" else right
+            reasoning, content = "", json.dumps(next(text for text in allowed if f"{{{label}}}" in text))
         fault = behaviour if behaviour == "error_in_stream" or (behaviour == "cut_once" and first) else None
         return await self._send(request, body, reasoning, content, finish, behaviour == "refusal", fault)
 

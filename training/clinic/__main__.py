@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from training.clinic.generate import Split
 
 app = typer.Typer(no_args_is_help=True, help="The generated clinic: check its knowledge, make cases.")
 
@@ -54,27 +59,59 @@ def generate(
     seed: Annotated[int, typer.Option(help="Everything follows from it.")] = 0,
 ) -> None:
     """Write generated cases with their reasoned answers."""
+    from rich.console import Console
+
+    from training.clinic.generate import generate as examples
+    from training.clinic.knowledge import load
+
+    chosen = _split(split)
+    _write((example.to_row() for example in examples(load(), chosen, count, seed)), output)
+    Console().print(f"{count} examples of split {chosen} in {output}", markup=False)
+
+
+@app.command("questions")
+def questions(
+    output: Annotated[Path, typer.Option(dir_okay=False, help="JSONL file to write.")],
+    split: Annotated[str, typer.Option(help="combination or condition, both held out; or train.")] = "combination",
+    count: Annotated[int, typer.Option(min=1, help="Distinct questions.")] = 500,
+    seed: Annotated[int, typer.Option(help="Everything follows from it.")] = 6,
+) -> None:
+    """Write held-out cases as a question set of the evaluation, without reasoned answers."""
+    from rich.console import Console
+
+    from training.clinic.exam import exam_rows
+    from training.clinic.knowledge import load
+
+    chosen = _split(split)
+    _write(exam_rows(load(), chosen, count, seed), output)
+    Console().print(f"{count} questions of split {chosen} in {output}", markup=False)
+
+
+def _split(name: str) -> Split:
+    from rich.console import Console
+
+    from training.clinic.generate import SPLITS
+
+    chosen = next((each for each in SPLITS if each == name), None)
+    if chosen is None:
+        Console().print(f"error: no split {name!r}; use one of: {', '.join(SPLITS)}", style="red", markup=False)
+        raise typer.Exit(2)
+    return chosen
+
+
+def _write(rows: Iterable[dict[str, Any]], output: Path) -> None:
+    """Write rows as JSONL, whole or not at all."""
     import json
 
     from rich.console import Console
 
-    from training.clinic.generate import SPLITS
-    from training.clinic.generate import generate as examples
-    from training.clinic.knowledge import load
-
-    console = Console()
-    chosen = next((each for each in SPLITS if each == split), None)
-    if chosen is None:
-        console.print(f"error: no split {split!r}; use one of: {', '.join(SPLITS)}", style="red", markup=False)
-        raise typer.Exit(2)
     partial = output.with_name(f".{output.name}.partial")
     try:
         with partial.open("w", encoding="utf-8") as file:
-            for example in examples(load(), chosen, count, seed):
-                file.write(json.dumps(example.to_row(), ensure_ascii=False) + "\n")
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
     except ValueError as error:
         partial.unlink(missing_ok=True)
-        console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        Console().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     partial.replace(output)
-    console.print(f"{count} examples of split {chosen} in {output}", markup=False)
