@@ -10,10 +10,11 @@ from gazal.redflags import patient as patients
 from gazal.redflags import readings as numbers
 from gazal.redflags.assertion import status
 from gazal.redflags.phrases import normalised
-from gazal.redflags.vocabulary import vocabulary
+from gazal.redflags.vocabulary import book
 
 if TYPE_CHECKING:
     from gazal.redflags.patient import Patient
+    from gazal.redflags.phrases import Phrase
     from gazal.redflags.readings import Reading
 
 _LONGEST_EVIDENCE = 100
@@ -23,6 +24,7 @@ _LONGEST_EVIDENCE = 100
 class _Section:
     original: str
     text: str
+    candidates: dict[str, list[Phrase]]
     background: bool
     """A list of past illnesses or of drugs: what it says is known, and not of now unless it says so."""
 
@@ -65,8 +67,8 @@ class Facts:
     def _look(self, finding: str) -> tuple[str | None, str | None]:
         past = None
         for section in self._sections:
-            for phrase in vocabulary()[finding]:
-                for match in phrase.matches(section.text):
+            for phrase in section.candidates.get(finding, ()):
+                for match in phrase.regex.finditer(section.text):
                     said = status(section.text, *match.span())
                     if said == "other":
                         continue
@@ -78,4 +80,5 @@ class Facts:
 
 
 def _section(text: str, *, background: bool = False) -> _Section:
-    return _Section(text, normalised(text), background)
+    plain = normalised(text)
+    return _Section(text, plain, book().candidates(plain), background)

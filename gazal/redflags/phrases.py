@@ -2,35 +2,63 @@
 
 A phrase is written as it is spoken, with six signs: `chest ~ pain` allows up to five words between, `radiat*` any
 ending, `(arm|jaw)` one of several, `[left]` a word that may be missing, `ha?em` a letter that may be missing, `#` a
-number of two or three digits. Phrases do not cross the end of a sentence. A search costs a substring test for most phrases, since each has an anchor: letters that every match
-contains. All repetitions are bounded, so the time grows with the length of the text and no faster.
+number of two or three digits. Phrases do not cross the end of a sentence. Each has anchors, letters of which every match contains one, so that most phrases of a book are never searched
+for. All repetitions are bounded: the time grows with the length of the text and no faster.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
 _BETWEEN = r"[^\w\n]{1,3}"
 _GAP = rf"(?:{_BETWEEN}[\w'/.%]{{1,30}}){{0,5}}?{_BETWEEN}"
 _TOKENS = re.compile(r"\([^)]*\)|\[[^]]*\]|\S+")
 
 
-@dataclass(frozen=True)
 class Phrase:
-    """A compiled phrase and the letters of which each match contains one."""
+    """A phrase, compiled when it is first needed, and its anchors: letters of which each match contains one."""
 
-    regex: re.Pattern[str]
-    anchors: tuple[str, ...]
+    def __init__(self, expression: str, anchors: tuple[str, ...]) -> None:
+        self.expression = expression
+        self.anchors = anchors
 
-    def matches(self, text: str) -> Iterator[re.Match[str]]:
-        """Where the phrase stands in a text that `normalised` made."""
-        if any(anchor in text for anchor in self.anchors):
-            yield from self.regex.finditer(text)
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """Over text that `normalised` made."""
+        return re.compile(self.expression)
+
+
+class PhraseBook:
+    """Phrases by the name of what they say, found quickly: most are passed over by the first letters of an anchor."""
+
+    def __init__(self, phrases: Mapping[str, tuple[Phrase, ...]]) -> None:
+        self._short: dict[str, list[tuple[str, Phrase]]] = {}
+        self._long: dict[str, dict[str, list[tuple[str, Phrase]]]] = {}
+        for name, several in phrases.items():
+            for phrase in several:
+                for anchor in phrase.anchors:
+                    where = self._short if len(anchor) < _GRAM else self._long.setdefault(anchor[:_GRAM], {})
+                    where.setdefault(anchor, []).append((name, phrase))
+
+    def candidates(self, text: str) -> dict[str, list[Phrase]]:
+        """The phrases that may stand in a normalised text, by name."""
+        found: dict[str, dict[Phrase, None]] = {}
+        grams = {text[start : start + _GRAM] for start in range(len(text) - _GRAM + 1)}
+        shelves = [self._short, *(self._long[gram] for gram in grams & self._long.keys())]
+        for shelf in shelves:
+            for anchor, entries in shelf.items():
+                if anchor in text:
+                    for name, phrase in entries:
+                        found.setdefault(name, {})[phrase] = None
+        return {name: list(several) for name, several in found.items()}
+
+
+_GRAM = 4
 
 
 def compiled(phrase: str) -> Phrase:
@@ -48,7 +76,7 @@ def compiled(phrase: str) -> Phrase:
         expression += rf"{glue}\b(?:{_alternatives(inner)})(?!\w)"
         glue = _BETWEEN
         anchors = _better(anchors, [_letters(each) for each in inner.split("|")])
-    return Phrase(re.compile(expression), tuple(anchors))
+    return Phrase(expression, tuple(anchors))
 
 
 def normalised(text: str) -> str:

@@ -1,4 +1,4 @@
-"""All findings by name, their phrases compiled once."""
+"""All findings by name, their phrases read once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from gazal.redflags.phrases import Phrase, compiled
+from gazal.redflags.phrases import Phrase, PhraseBook, compiled
 from gazal.redflags.words_acute import HEART, LUNGS, NERVES
 from gazal.redflags.words_body import BELLY, INFECTION, INJURY_AND_MIND, METABOLIC, PREGNANCY
 
@@ -24,3 +24,9 @@ def vocabulary() -> Mapping[str, tuple[Phrase, ...]]:
                 raise ValueError(f"the finding {name!r} is defined twice; merge the two")
             everything[name] = tuple(compiled(phrase) for phrase in map(str.strip, phrases.split(";")) if phrase)
     return MappingProxyType(everything)
+
+
+@cache
+def book() -> PhraseBook:
+    """All phrases, indexed."""
+    return PhraseBook(vocabulary())
