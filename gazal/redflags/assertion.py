@@ -56,6 +56,8 @@ _HYPOTHETICAL = re.compile(
     r"|\bprevent\w*\b|\bprophyla\w+\b|\bin the future\b|\bno risk\b"
 )
 
+_REAL_AGAIN = re.compile(r"\b(?:but|however|although|now|today|currently)\b")
+
 
 def status(text: str, start: int, end: int) -> Status:
     """How `text[start:end]` is meant; `text` comes from `phrases.normalised`."""
@@ -87,7 +89,7 @@ def _unreal(before: str) -> bool:
     cue = None
     for cue in _HYPOTHETICAL.finditer(before):
         pass
-    return cue is not None and not _TURN.search(before, cue.end())
+    return cue is not None and not _REAL_AGAIN.search(before, cue.end())
 
 
 def _of_family(before: str, after: str) -> bool:

@@ -2,7 +2,8 @@
 
 A phrase is written as it is spoken, with six signs: `chest ~ pain` allows up to five words between, `radiat*` any
 ending, `(arm|jaw)` one of several, `[left]` a word that may be missing, `ha?em` a letter that may be missing, `#` a
-number of two or three digits. Phrases do not cross the end of a sentence. Each has anchors, letters of which every match contains one, so that most phrases of a book are never searched
+number of two or three digits. Phrases do not cross the end
+of a sentence, and gaps no comma. Each has anchors, letters of which every match contains one, so that most phrases of a book are never searched
 for. All repetitions are bounded: the time grows with the length of the text and no faster.
 """
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BETWEEN = r"[^\w\n]{1,3}"
-_GAP = rf"(?:{_BETWEEN}[\w'/.%]{{1,30}}){{0,5}}?{_BETWEEN}"
+_SPACE = r"[^\w\n,:]{1,3}"
+_GAP = rf"(?:{_SPACE}[\w'/.%]{{1,30}}){{0,5}}?{_SPACE}"
 _TOKENS = re.compile(r"\([^)]*\)|\[[^]]*\]|\S+")
 
 

@@ -74,8 +74,8 @@ class _Pattern:
     read: Callable[[re.Match[str]], Values]
 
 
-_NUMBER = r"(?P<number>\d{1,6}(?:[.,]\d{1,3})?)(?![\d/])"
-_TO = r"[^\w\n,]{0,4}(?:(?:is|was|of|at|only|now|just|reads?|reading|level|says|around|about|down to|up to|to|normal at|on air|in air)[^\w\n,]{1,3}){0,3}"
+_NUMBER = r"(?P<number>\d{1,6}(?:[.,]\d{1,3})?)(?!\d|/\d)"
+_TO = r"[^\w\n,]{0,4}(?:(?:is|was|are|were|of|at|only|now|just|reads?|reading|level|says|around|about|down to|up to|to|normal at|on air|in air)[^\w\n,]{1,3}){0,3}"
 """What may stand between the name of a quantity and its number."""
 _NOT_TIME = r"(?! ?(?:hours?|days?|weeks?|months?|years?|minutes?|times|mg|tablets?|am\b|pm\b|:))"
 
@@ -149,7 +149,7 @@ def _patterns() -> tuple[_Pattern, ...]:
         pattern("systolic|sbp", r"\b(?:systolic(?: blood pressure| bp| pressure)?|sbp)" + _TO + r"(?P<systolic>\d{2,3})(?P<diastolic>)(?![\d/])", _pressure),
         pattern("hr|heart rate|pulse|tachycard|bradycard|bpm", rf"\b(?:hr|heart rate|pulse(?: rate)?|tachycardi\w+|bradycardi\w+|heart block with pulse){_TO}{_NUMBER}", _plain("heart_rate", 10, 350)),
         pattern("bpm|beats", r"\b(?P<number>\d{2,3}) ?(?:bpm|beats)", _plain("heart_rate", 10, 350)),
-        pattern("rr|resp|breath", rf"\b(?:rr|resp(?:iratory|s|irations)?(?: rate)?|breathing(?: rate)?){_TO}{_NUMBER}(?! ?%)", _plain("respiratory_rate", 1, 120)),
+        pattern("rr|resp|breath", rf"\b(?:rr|resp(?:iratory|iration|s|irations)?(?: rate)?|breathing(?: rate)?){_TO}{_NUMBER}(?! ?%)", _plain("respiratory_rate", 1, 120)),
         pattern("breaths", r"\b(?P<number>\d{1,3}) breaths", _plain("respiratory_rate", 1, 120)),
         pattern("spo2|sao2|sat", rf"\b(?:spo2|sao2|o2 sats?|sats?|saturations?|saturating|oxygen saturations?|oxygen sats?){_TO}{per_cent}", _plain("oxygen_saturation", 30, 100)),
         pattern("temp|fever|febrile|pyrexi|thermometer|hypotherm", rf"\b(?:temp(?:erature)?s?|fevers?|afebrile|febrile|pyrexia\w*|thermometer|hypothermi\w+){_TO}{_NUMBER}(?: ?°? ?(?P<unit>[cf])\b)?{_NOT_TIME}", _plain("temperature", 25, 43.5, _celsius)),
@@ -162,7 +162,7 @@ def _patterns() -> tuple[_Pattern, ...]:
         pattern("bicarb|hco3", rf"\b(?:bicarb(?:onate)?|hco3){_TO}{_NUMBER}", _plain("bicarbonate", 1, 60)),
         pattern("ph", rf"\bph{_TO}(?P<number>[67]\.\d{{1,2}})", _plain("ph", 6.3, 8)),
         pattern("lactate", rf"\blactate{_TO}{_NUMBER}{mmol}", _plain("lactate", 0.1, 40, _lactate)),
-        pattern("potassium|k", rf"\b(?:potassium|k\+?|hyperkala?emia|hypokala?emia){_TO}(?P<number>\d{{1,2}}(?:[.,]\d{{1,2}})?)(?![\d/])(?! ?(?:mg|g|kg|units|cells))", _plain("potassium", 1, 12)),
+        pattern("potassium|k", rf"\b(?:potassium|k\+?|hyperkala?emia|hypokala?emia){_TO}(?P<number>\d{{1,2}}(?:[.,]\d{{1,2}})?)(?![\d/])(?! ?(?:mg|g|kg|units|cells)\b)", _plain("potassium", 1, 12)),
         pattern("sodium|na|natr", rf"\b(?:sodium|na\+?|hyponatra?emia|hypernatra?emia){_TO}(?P<number>\d{{2,3}})(?![\d/.])", _plain("sodium", 90, 210)),
         pattern("calcium|ca |calca", rf"\b(?:calcium|hypercalca?emia|hypocalca?emia){_TO}{_NUMBER}{mmol}", _plain("calcium", 0.8, 6, _calcium)),
         pattern("hb|globin|hgb", rf"\b(?:hb|hgb|ha?emoglobin){_TO}{_NUMBER}(?: ?(?P<unit>g ?/ ?d?l))?(?! ?%)", _plain("haemoglobin", 15, 270, _haemoglobin)),

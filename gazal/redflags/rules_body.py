@@ -91,6 +91,7 @@ RULES = (
             all_of(high("glucose", 20), says("dka_symptoms")),
             all_of(says("high_sugar_words"), says("dka_symptoms", "ran_out_insulin")),
             all_of(says("ran_out_insulin"), says("dka_symptoms")),
+            all_of(says("acid_breath"), says("vomiting"), says("drowsy", "dka_symptoms"), any_of(known("diabetes"), says("drowsy"))),
             high("glucose", 30),
         ),
     ),

@@ -22,8 +22,8 @@ RULES = (
         "A vital sign is in the range that needs an emergency assessment",
         "At least one vital sign alone asks for an urgent review by a clinician who can treat the critically ill. Measure it again, then "
         "assess airway, breathing and circulation.",
-        "Royal College of Physicians, National Early Warning Score (NEWS) 2, 2017: a score of 3 in one parameter; hypothermia and coma as in "
-        "Resuscitation Council UK, 2021",
+        "Royal College of Physicians, National Early Warning Score (NEWS) 2, 2017: a score of 3 in one parameter; NICE NG136, Hypertension in "
+        "adults, 2019: 180/120 mmHg with signs of damage",
         all_of(
             ADULT,
             any_of(
@@ -36,7 +36,12 @@ RULES = (
                 low("oxygen_saturation", 91),
                 low("temperature", 35.0),
                 high("temperature", 41.0),
-                low("glasgow_coma_scale", 12),
+                low("glasgow_coma_scale", 14),
+                says("new_confusion"),
+                all_of(
+                    any_of(high("systolic_bp", 180), high("diastolic_bp", 120)),
+                    says("drowsy", "transient_vision", "chest_pain", "papilloedema", "seizure", "vomiting", "breathless"),
+                ),
             ),
         ),
     ),
@@ -103,7 +108,7 @@ RULES = (
                 says("sudden_chest_pain", "pain_to_back", "crushing_chest_pain"),
                 any_of(says("pulse_difference", "limb_numb", "one_sided_weakness"), known("aortic_risk")),
             ),
-            all_of(says("sudden_chest_pain"), says("pain_to_back")),
+            all_of(says("pain_to_back"), any_of(says("sudden_chest_pain"), all_of(says("acute_onset"), known("heart_risk")))),
         ),
     ),
     Rule(

@@ -18,6 +18,7 @@ RULES = (
             all_of(says("face_droop"), any_of(says("one_sided_weakness", "speech_trouble", "acute_onset"))),
             all_of(says("one_sided_weakness", "speech_trouble"), says("acute_onset")),
             all_of(says("posterior_signs"), says("speech_trouble", "one_sided_weakness", "face_droop")),
+            all_of(says("sudden_dizziness"), says("posterior_signs", "hoarse")),
         ),
     ),
     Rule(
@@ -94,7 +95,7 @@ RULES = (
         "Needs an eye emergency service today, and stroke assessment where an artery is blocked: retinal detachment and retinal artery "
         "occlusion are treated against the clock.",
         "NICE CKS, Retinal detachment, 2022; American Academy of Ophthalmology, Retinal and ophthalmic artery occlusions, 2019",
-        any_of(says("sudden_visual_loss"), all_of(says("retina_signs"), says("visual_loss_now", "acute_onset"))),
+        any_of(says("sudden_visual_loss"), all_of(says("retina_signs"), says("visual_loss_now", "acute_onset")), all_of(says("cannot_see"), says("acute_onset"))),
     ),
     Rule(
         "giant_cell_arteritis",

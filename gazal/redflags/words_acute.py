@@ -11,7 +11,7 @@ SIDE = "[(left|right)]".strip("[]")
 
 HEART = {
     "chest_pain": "chest (pain|pains|tightness|discomfort|pressure|ache|heaviness); (pain|pressure|tightness|discomfort|heaviness|ache) ~ chest;"
-    "tight chest; chest ~ (hurts|hurting|aching|tight); retrosternal (pain|discomfort|pressure); substernal (pain|discomfort|pressure); angina",
+    "tight chest; chest and (back|arm|jaw|neck|shoulder|upper abdominal) pain; chest ~ (hurts|hurting|aching|tight); retrosternal (pain|discomfort|pressure); substernal (pain|discomfort|pressure)",
     "crushing_chest_pain": "(crushing|squeezing|vice like|heavy|pressing|constricting|gripping) ~ chest; chest ~ (crushing|squeezing|vice like|elephant);"
     "(elephant|vice|tight band|weight) ~ chest; chest ~ (like a vice|like a weight|like a tight band)",
     "pain_radiates": "(radiating|radiates|radiated|spreads|spreading|going|goes|moving|shooting|travels|up into|down) ~ (arm|arms|jaw|neck|shoulder|shoulders)",
@@ -26,9 +26,9 @@ HEART = {
     "(myocardial infarction|heart attack); stent; cabg; angina; peripheral (arterial|vascular) disease",
     "atrial_fibrillation": "atrial fibrillation; af; afib; irregularly irregular",
     "tearing_pain": "(tearing|ripping|tears|rips) ~ (chest|back|shoulder blades|abdomen); (chest|back|shoulder blades) ~ (tearing|ripping)",
-    "pain_to_back": "(chest|thoracic) ~ (to|through to|into) ~ back; (pain|ripping) ~ between ~ shoulder blades; interscapular pain",
+    "pain_to_back": "(chest|thoracic) ~ (to|through to|into) ~ back; (pain|ripping) ~ between ~ shoulder blades; interscapular pain; chest and back pain; back and chest pain",
     "sudden_chest_pain": f"{SUDDEN} ~ chest pain; {SUDDEN} ~ (chest|back) ~ pain; {SUDDEN} ~ pain ~ (chest|shoulder blades); chest pain ~ {SUDDEN}; (worst|severe) chest pain",
-    "pulse_difference": "pulse deficit; absent ~ (pulse|pulses); unequal (pulses|pulse|blood pressure|blood pressures); in the left; (difference|differ) ~ arms;"
+    "pulse_difference": "pulse deficit; absent ~ (pulse|pulses); unequal (pulses|pulse|blood pressure|blood pressures); (right|left) arm ~ in the (left|right); (difference|differ) ~ arms;"
     "different blood pressures; weak ~ pulse; (radial|femoral) pulse ~ (absent|weak|weaker); widened mediastinum; wide mediastinum; new diastolic murmur; aortic regurgitation murmur",
     "aortic_risk": "marfan*; ehlers danlos; loeys dietz; bicuspid aortic valve; turner syndrome; known ~ aortic aneurysm; aortic root (dilatation|dilation|aneurysm)",
     "dissection": "(acute|suspected|type a|type b) ~ dissection; aortic dissection; dissection flap; intimal flap; dissecting (aneurysm|aorta)",
@@ -50,7 +50,7 @@ LUNGS = {
     "breathless": "breathless*; short of breath; shortness of breath; dyspnoea; dyspnea; dyspnoeic; out of breath; difficulty breathing; trouble breathing; hard to breathe; struggling to breathe;"
     f"{CANNOT} breathe; respiratory distress; gasping; laboured breathing; labored breathing; breathing is hard",
     "sudden_breathless": f"{SUDDEN} ~ (breathless|breathlessness|short of breath|shortness of breath|dyspnoea|dyspnea); (breathless|breathlessness|shortness of breath|dyspnoea|dyspnea) ~ {SUDDEN}",
-    "pleuritic_pain": "pleuritic; (pain|hurts|sharp) ~ (breathing in|deep breath|breathe in|on inspiration|on breathing); pleurisy; (stabbing|sharp) chest pain",
+    "pleuritic_pain": "pleuritic; (worse|worsens|worsened|increases|aggravated|exacerbated) ~ (inspiration|breathing in|deep breath|deep breaths|deep breathing|deep inspiration); (pain|hurts|sharp) ~ (breathing in|deep breath|breathe in|on inspiration|on breathing); pleurisy; (stabbing|sharp) chest pain",
     "haemoptysis": "ha?emoptysis; (coughing|coughed|coughs|cough) [up] [some|bright|fresh] blood; blood ~ (phlegm|sputum)",
     "leg_swelling": "(calf|leg|thigh) ~ (swollen|swelling|swelled|tender|swells); (swollen|swelling|tender) ~ (calf|leg|thigh); dvt; deep vein thrombosis; deep venous thrombosis",
     "clot_risk": "(hip|knee) (replacement|surgery|fracture|arthroplasty); after surgery; days after ~ (surgery|operation|replacement|caesarean); postoperative; long haul; long flight; immobil*; bed bound;"
@@ -84,9 +84,10 @@ NERVES = {
     "one_sided_weakness": "(right|left|one) (sided|side|arm|leg|hand) [arm|leg|body|facial] (weakness|paralysis|numbness|weak|paralysed); hemiparesis; hemiplegia; hemiparetic; (arm|leg) (drift|weakness); pronator drift;"
     f"(weakness|numbness|paralysis) ~ (right|left|one) (side|arm|leg|hand); {CANNOT} (move|lift|raise|use) ~ (arm|leg|side|hand); (arm|leg) ~ (gone weak|went weak|floppy|dead|limp|weak|won't move)",
     "speech_trouble": f"slurred ~ speech; slurring; slurred; speech ~ (slurred|slurring|garbled|lost|jumbled|gone); dysarthri*; dysphasi*; aphasi*; (loss|lost|losing) of speech; {CANNOT} ~ (find|get) ~ (words|word); {CANNOT} ~ speak [properly|clearly]; talking (gibberish|nonsense); word finding difficulty; garbled speech",
-    "posterior_signs": f"double vision; diplopia; ataxi*; {CANNOT} walk straight; falls to one side; sudden vertigo; {SUDDEN} ~ (vertigo|dizziness|imbalance); gaze (palsy|deviation); hemianopia; neglect",
+    "posterior_signs": f"double vision; diplopia; ataxi*; {CANNOT} walk straight; falls to one side; gaze (palsy|deviation); hemianopia; neglect; nystagmus; falls (to|towards) [his|her|the|my] ~ side",
+    "sudden_dizziness": f"{SUDDEN} ~ (vertigo|dizziness|dizzy|imbalance|unsteadiness); (vertigo|dizziness) ~ {SUDDEN}",
     "stroke_named": "(acute|suspected|evolving|ischaemic|ischemic|haemorrhagic|hemorrhagic|having a|probable|new) [ischaemic|ischemic] stroke; having a stroke; intracerebral (haemorrhage|hemorrhage); brain (haemorrhage|hemorrhage|bleed); large vessel occlusion; fast positive; tia; transient ischaemic attack; transient ischemic attack",
-    "acute_onset": f"{SUDDEN}; onset; (minutes|hours|hour) ago; woke ~ (with|up|and); began at; started at; since (lunch|breakfast|this morning|last night|dinner|yesterday|waking); began (this|at|an|while); started (this|an|about|while); came on ~ (seconds|minutes|while|this); (in|within) (seconds|minutes|a minute); last seen well; today; just now; new; tonight",
+    "acute_onset": f"{SUDDEN}; onset; (minutes|hours|hour) ago; woke ~ (with|up|and); began at; started at; since (lunch|breakfast|this morning|last night|dinner|yesterday|waking); began (this|at|an|while); started (this|an|about|while); came on ~ (seconds|minutes|while|this); (in|within) (seconds|minutes|a minute); last seen well; today; just now; new; tonight; for [the last|the past|about|over] # (hours|minutes); for (one|two|three|four|five|six|eight|1|2|3|4|5|6|7|8|9|an) (hour|hours)",
     "headache": "headache; headaches; head ~ (hurts|pain|pounding|splitting); head pain",
     "thunderclap": f"thunderclap; worst [ever] headache; worst headache; worst ~ headache ~ life; (explosive|explosion|like being hit|like a bat|hit on the head|bolt|hit by) ~ head; {SUDDEN} ~ (headache|head pain); headache ~ {SUDDEN}; headache ~ (like being hit|like being struck|like an explosion|like a blow|peaked|explosive|bursting|explod*);"
     "headache ~ (within|in) (seconds|a second|a minute|one minute|minutes)",
@@ -94,6 +95,8 @@ NERVES = {
     "neck_stiffness": "neck (stiffness|rigidity|stiff); stiff neck; neck ~ (stiff|rigid); meningism; meningismus; nuchal rigidity; kernig*; brudzinski*; "
     f"{CANNOT} ~ (bend|flex|move|touch) ~ (neck|chin); chin to chest",
     "light_hurts": "photophobi*; light ~ (hurts|hurt|painful|bothers|bright|on); (light|lights) ~ (eyes|off); sensitive to light; dislikes light; (does not|doesn't|avoids) ~ light",
+    "new_confusion": "newly confused; new confusion; acute confusion; acutely (confused|altered|disoriented); (became|becoming|becomes|suddenly|increasingly) (confused|disoriented|unresponsive|drowsy); altered mental (status|state); (change|changes) in mental (status|state); mental status ~ (change|changes|altered); (difficult|hard) to (rouse|arouse|wake); found (unresponsive|unconscious); unresponsive; unconscious; disoriented; acute delirium; obtunded; stuporous; comatose",
+    "papilloedema": "papillo?edema; optic disc (swelling|oedema|edema); disc swelling; retinal (haemorrhage|hemorrhage|haemorrhages|hemorrhages)",
     "drowsy": "drowsy; drowsiness; lethargic; lethargy; hard to (wake|rouse); difficult to (wake|rouse); confused; confusion; (reduced|decreased|altered|depressed|impaired) ~ (consciousness|level|alertness|mental status|mental state); sleepy; muddled; delirious; delirium; not waking; obtunded; stuporous; disoriented; won't wake; newly confused; not himself; not herself",
     "bulging_fontanelle": "(bulging|tense|full) [anterior] (fontanelle|fontanel|soft spot); (fontanelle|soft spot) ~ (bulging|tense); high pitched cry; abnormal cry",
     "meningitis_named": "(suspected|bacterial|meningococcal|acute|pneumococcal|probable) ~ (meningitis|septicaemia|septicemia); encephalitis; meningococcal (disease|sepsis|septicaemia)",
@@ -119,6 +122,7 @@ NERVES = {
     "transient_vision": "(dimming|loss|losing|blurring|blurred|double) ~ (vision|eye|sight); amaurosis; visual (loss|disturbance|symptoms); transient (blindness|visual|loss); diplopia; vision ~ (lost|dim|went|going)",
     "sudden_visual_loss": f"{SUDDEN} ~ (loss of|lost|losing|loss in) ~ (vision|sight|visual); {SUDDEN} ~ (blind|blindness|visual loss|vision loss); (vision|sight) ~ (lost|gone|went|disappeared|loss) ~ {SUDDEN}; (lost|loss of) ~ (vision|sight) ~ (eye|hour|hours|minutes|morning|today|{SUDDEN[1:-1]}); went blind; gone blind; (curtain|shadow|veil|shutter) ~ (eye|vision|sight|field); (eye|vision) ~ (went black|gone black|blacked out|went dark|curtain); amaurosis fugax; acute (visual loss|vision loss|loss of vision)",
     "retina_signs": "cherry red spot; retinal detachment; detached retina; flashes and ~ floaters; (new|sudden|shower) ~ floaters; retinal artery occlusion; vitreous (haemorrhage|hemorrhage); pale retina; afferent pupillary defect; rapd",
+    "cannot_see": f"{CANNOT} see; loss of (vision|sight); vision loss; visual loss; (lost|losing) ~ (vision|sight); blindness",
     "visual_loss_now": "(loss|lost|reduced|decreased|deteriorat*|worse|worsening|blurred|blurry) ~ (vision|sight|acuity); visual (acuity|field) ~ (loss|reduced|defect); floaters; flashes",
     "eye_pain": "(painful|pain|agony|agonising|severe pain|aching|sore) ~ (eye|eyes|eyeball); (eye|eyeball) ~ (pain|painful|agony|hurts|terrible pain|severe pain|aching|ache)",
     "red_eye": "red eye; (eye|eyes) ~ (red|redness|injected|bloodshot); (red|bloodshot) ~ eye; ciliary flush; ciliary injection",
