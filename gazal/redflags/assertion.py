@@ -29,7 +29,7 @@ _LIST_BREAK = re.compile(
     r"\b(?:is|are|was|has|have|had|with|on|since|severe|worst|for|who|which|takes|feels?|looks|found|his|her|my|the|he|she|they|i)\b|\d"
 )
 _DENIED_AFTER = re.compile(
-    r"[\s:)]{0,3}(?:(?:is|are|was|were|has been|have been|all|both) ){0,2}(?:excluded|ruled out|absent\b|negative|none\b|unlikely|not (?:seen|present|found)"
+    r"[\s:)]{0,3}(?:(?:\w{1,20} ){0,2}(?:is|was|are|were) (?=ruled out|excluded|absent|negative))?(?:(?:is|are|was|were|has been|have been|all|both) ){0,2}(?:excluded|ruled out|absent\b|negative|none\b|unlikely|not (?:seen|present|found)"
     r"|denied|resolved|has settled|settled\b)"
 )
 _PAST_BEFORE = re.compile(

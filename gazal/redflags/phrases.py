@@ -23,11 +23,16 @@ _TOKENS = re.compile(r"\([^)]*\)|\[[^]]*\]|\S+")
 
 
 class Phrase:
-    """A phrase, compiled when it is first needed, and its anchors: letters of which each match contains one."""
+    """A phrase, compiled when it is first needed, and the letters that a match must contain."""
 
-    def __init__(self, expression: str, anchors: tuple[str, ...]) -> None:
+    def __init__(self, expression: str, required: list[list[str]]) -> None:
         self.expression = expression
-        self.anchors = anchors
+        self.anchors, *self._others = sorted(required, key=_telling, reverse=True)
+        """Of each list in `required` a match contains one; `anchors` is the most telling list."""
+
+    def may_stand_in(self, text: str) -> bool:
+        """Whether the text holds the other letters too; a cheap test before the expression is tried."""
+        return all(any(letters in text for letters in several) for several in self._others)
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
@@ -57,7 +62,7 @@ class PhraseBook:
                 if anchor in text:
                     for name, phrase in entries:
                         found.setdefault(name, {})[phrase] = None
-        return {name: list(several) for name, several in found.items()}
+        return {name: [phrase for phrase in several if phrase.may_stand_in(text)] for name, several in found.items()}
 
 
 _GRAM = 4
@@ -65,7 +70,8 @@ _GRAM = 4
 
 def compiled(phrase: str) -> Phrase:
     """The phrase as an expression over normalised text."""
-    expression, glue, anchors = "", "", [""]
+    expression, glue = "", ""
+    required: list[list[str]] = []
     for token in _TOKENS.findall(phrase):
         if token == "~":
             glue = _GAP
@@ -77,8 +83,8 @@ def compiled(phrase: str) -> Phrase:
         inner = token[1:-1] if token.startswith("(") else token
         expression += rf"{glue}\b(?:{_alternatives(inner)})(?!\w)"
         glue = _BETWEEN
-        anchors = _better(anchors, [_letters(each) for each in inner.split("|")])
-    return Phrase(expression, tuple(anchors))
+        required.append([_letters(each) for each in inner.split("|")])
+    return Phrase(expression, required)
 
 
 def normalised(text: str) -> str:
@@ -112,6 +118,6 @@ def _letters(alternative: str) -> str:
     return max(re.split(r".\?|[^\w]", alternative), key=len)
 
 
-def _better(first: list[str], second: list[str]) -> list[str]:
-    """The more telling of two sets of anchors: fewer, and longer in their shortest member."""
-    return max(first, second, key=lambda anchors: min(map(len, anchors)) - 0.2 * len(anchors) if all(anchors) else -100)
+def _telling(anchors: list[str]) -> float:
+    """How much a list of anchors narrows the search: long ones, few of them."""
+    return min(map(len, anchors)) - 0.2 * len(anchors)

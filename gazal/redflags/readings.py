@@ -75,7 +75,10 @@ class _Pattern:
 
 
 _NUMBER = r"(?P<number>\d{1,6}(?:[.,]\d{1,3})?)(?!\d|/\d)"
-_TO = r"[^\w\n,]{0,4}(?:(?:is|was|are|were|of|at|only|now|just|reads?|reading|level|says|around|about|down to|up to|to|normal at|on air|in air)[^\w\n,]{1,3}){0,3}"
+_TO = (
+    r"[^\w\n,]{0,4}(?:(?:is|was|are|were|of|at|has|had|been|only|now|just|still|reads?|reading|level|says|around|about|fallen|fell"
+    r"|dropped|rose|risen|went|down|up|to|in|the|low|high|raised|elevated|normal|on|air)[^\w\n,]{1,3}){0,4}"
+)
 """What may stand between the name of a quantity and its number."""
 _NOT_TIME = r"(?! ?(?:hours?|days?|weeks?|months?|years?|minutes?|times|mg|tablets?|am\b|pm\b|:))"
 
@@ -146,6 +149,7 @@ def _patterns() -> tuple[_Pattern, ...]:
     return (
         pattern("bp|blood pressure|hypotens|hypertens|pressure", rf"\b(?:bp|blood pressure|hypotensi\w+|hypertensi\w+|pressures?){_TO}{fraction}", _pressure),
         pattern("mmhg|mm hg", r"\b(?P<systolic>\d{2,3}) ?/ ?(?P<diastolic>\d{2,3}) ?mm ?hg", _pressure),
+        pattern("bp|pressure", rf"\b(?:bp|blood pressure){_TO}(?P<systolic>\d{{2,3}})(?P<diastolic>) ?(?:/ ?p|systolic)", _pressure),
         pattern("systolic|sbp", r"\b(?:systolic(?: blood pressure| bp| pressure)?|sbp)" + _TO + r"(?P<systolic>\d{2,3})(?P<diastolic>)(?![\d/])", _pressure),
         pattern("hr|heart rate|pulse|tachycard|bradycard|bpm", rf"\b(?:hr|heart rate|pulse(?: rate)?|tachycardi\w+|bradycardi\w+|heart block with pulse){_TO}{_NUMBER}", _plain("heart_rate", 10, 350)),
         pattern("bpm|beats", r"\b(?P<number>\d{2,3}) ?(?:bpm|beats)", _plain("heart_rate", 10, 350)),
@@ -155,7 +159,7 @@ def _patterns() -> tuple[_Pattern, ...]:
         pattern("temp|fever|febrile|pyrexi|thermometer|hypotherm", rf"\b(?:temp(?:erature)?s?|fevers?|afebrile|febrile|pyrexia\w*|thermometer|hypothermi\w+){_TO}{_NUMBER}(?: ?°? ?(?P<unit>[cf])\b)?{_NOT_TIME}", _plain("temperature", 25, 43.5, _celsius)),
         pattern("°|c|f", r"(?<![\d.])(?P<number>3[0-9](?:[.,]\d)?|4[0-3](?:[.,]\d)?|9\d(?:[.,]\d)?|10\d(?:[.,]\d)?) ?(?:° ?(?P<unit>[cf])|(?P<unit2>c)|degrees)\b", _plain("temperature", 25, 43.5, _celsius)),
         pattern("t ", r"\bt ?=? ?(?P<number>3[4-9][.,]\d|4[0-2][.,]\d)", _plain("temperature", 25, 43.5)),
-        pattern("gcs|glasgow|coma", rf"\b(?:gcs|glasgow coma (?:scale|score)){_TO}(?P<number>\d{{1,2}})\b", _plain("glasgow_coma_scale", 3, 15)),
+        pattern("gcs|glasgow|coma", rf"\b(?:gcs|glasgow coma (?:scale|score)){_TO}(?:e\d ?v\d ?m\d ?=? ?)?(?P<number>\d{{1,2}})\b", _plain("glasgow_coma_scale", 3, 15)),
         pattern("refill|crt", rf"\b(?:cap(?:illary)? refill(?: time)?|crt){_TO}(?P<number>\d{{1,2}}(?:\.\d)?) ?s", _plain("capillary_refill", 0, 15)),
         pattern("glucose|sugar|fingerstick|fingerprick|bm |cbg|bsl|glyc", rf"\b(?:glucose|blood sugars?|sugars?|fingerstick|finger ?prick|bm|cbg|bsl|glyca?emia){_TO}{_NUMBER}{mmol}", _plain("glucose", 0.2, 110, _glucose)),
         pattern("ketone|hydroxybut", rf"\b(?:ketones?|beta hydroxybutyrate){_TO}{_NUMBER}", _plain("ketones", 0, 20)),

@@ -26,7 +26,7 @@ RULES = (
                 ),
                 Aged(12, or_unknown=True),
             ),
-            all_of(Aged(below=12), FEVER, any_of(says("sepsis_signs"), high("lactate", 2.1), high("capillary_refill", 3))),
+            all_of(Aged(below=12), FEVER, any_of(says("sepsis_signs", "unwell_infant"), high("lactate", 2.1), high("capillary_refill", 3))),
         ),
     ),
     Rule(
@@ -86,11 +86,12 @@ RULES = (
         "Joint British Diabetes Societies, Diabetic ketoacidosis in adults, 2023; ISPAD, 2022",
         any_of(
             says("dka_named"),
-            all_of(high("ketones", 3.0), any_of(low("bicarbonate", 15), low("ph", 7.3), high("glucose", 11), known("diabetes", "sglt2"), says("dka_symptoms"))),
+            high("ketones", 3.0),
             all_of(high("glucose", 11), any_of(low("bicarbonate", 15), low("ph", 7.3), says("ketosis", "acidosis"))),
             all_of(high("glucose", 20), says("dka_symptoms")),
             all_of(says("high_sugar_words"), says("dka_symptoms", "ran_out_insulin")),
             all_of(says("ran_out_insulin"), says("dka_symptoms")),
+            all_of(known("diabetes", "sglt2"), says("ketosis", "acidosis"), says("dka_symptoms", "acid_breath")),
             all_of(says("acid_breath"), says("vomiting"), says("drowsy", "dka_symptoms"), any_of(known("diabetes"), says("drowsy"))),
             high("glucose", 30),
         ),
@@ -101,7 +102,7 @@ RULES = (
         "Treat now: fast sugar by mouth if awake and able to swallow, otherwise glucagon or intravenous glucose; measure again after 10 to 15 "
         "minutes and look for the cause.",
         "Joint British Diabetes Societies, Hypoglycaemia in adults, 2023; American Diabetes Association, Standards of care, 2024",
-        low("glucose", 3.0),
+        any_of(low("glucose", 3.0), all_of(says("hypo_symptoms"), says("unresponsive", "seizure", "drowsy"))),
     ),
     Rule(
         "hyperkalaemia",

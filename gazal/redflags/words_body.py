@@ -52,7 +52,6 @@ INFECTION = {
     "infection": "infect*; pneumonia; cellulitis; uti; urosepsis; pyelonephritis; cough; phlegm; sputum; burning ~ (urine|pee|wee|urinating); dysuria; abscess; wound ~ (pus|red|discharge|infected); catheter; cholangitis; appendicitis; rigor*; purulent; pus; sepsis; septic; meningitis; endocarditis; peritonitis; diarrhoea; diarrhea; chorioamnionitis; central line; pressure sore; sore throat; influenza; covid; ulcer ~ (red|infected|pus)",
     "septic_named": "septic shock; (severe|suspected|neutropenic|acute|probable|presumed) sepsis; red flag sepsis; septica?emi*",
     "sepsis_signs": "mottled; mottling; ashen; cyanos*; cyanotic; non blanching rash; newly confused; new confusion; confused; confusion; drowsy; delirious; hard to rouse; (not|no|hasn't|barely) ~ (passed|passing) ~ urine; anuri*; oliguri*; clammy; cold peripheries; cold hands and feet; noradrenaline; norepinephrine; vasopressor*",
-    "chemotherapy": "chemotherapy; chemo; docetaxel; paclitaxel; carboplatin; cisplatin; doxorubicin; cyclophosphamide; r chop; rchop; folfox; neutropeni*; acute leuka?emia; bone marrow transplant; stem cell transplant; cytotoxic*; azacitidine; venetoclax; (leuka?emia|lymphoma) ~ (treatment|treated|therapy); anticancer treatment",
     "chemotherapy_recent": "(day|days|week|weeks) ~ (after|post|since|of) ~ (chemotherapy|chemo|docetaxel|cycle|transplant); (chemotherapy|chemo|docetaxel|paclitaxel|cycle|carboplatin|cisplatin|doxorubicin|infusion) ~ (days|day|week|weeks|last week|yesterday) [ago]; (on|having|receiving|undergoing|during|between) ~ (chemotherapy|chemo|treatment); (leuka?emia|lymphoma) ~ on treatment; neutropenic; cycle ~ chemo*; after chemotherapy; last chemo*; on treatment",
     "petechiae": "petechia*; purpura*; purpuric; non blanching; non-blanching; (do not|does not|doesn't|don't|not|won't|fails to|did not|didn't) (fade|blanch|disappear) ; (purple|dark red|bruise like) ~ (spots|rash|blotches|patches|marks); pinprick ~ (rash|spots)",
     "necrotising_named": "necroti[sz]ing fasciitis; necroti[sz]ing (soft tissue|infection|cellulitis); fournier*; gas gangrene; flesh eating",
@@ -90,7 +89,6 @@ METABOLIC = {
     "face_swelling": f"(lips|lip|tongue|face|eyes|throat|mouth) ~ (swollen|swelling|swelled|puffy|puffing up|puffing|swell|closing|tight); (swelling|swollen) ~ (lips|lip|tongue|face|throat|mouth|eyelids); angioedema; angiooedema; angio oedema",
     "anaphylaxis_breathing": f"wheez*; stridor; throat ~ (closing|tight|tightening|closed); {CANNOT} breathe; struggling to breathe; (difficulty|trouble) breathing; short of breath; hoarse*; bronchospasm; breathless; tight chest; chest tightness; cannot swallow",
     "anaphylaxis_circulation": "faint; feels faint; fainted; collapsed; collapse; hypotensi*; dizzy; lightheaded; shocked; grey and; passed out; lost consciousness; floppy",
-    "anaphylaxis_named": "anaphyla*",
     "anaphylaxis_now": "(in|acute|suspected|having|severe|probable|developing) anaphyla*; anaphylactic shock; (epipen|adrenaline|epinephrine) ~ (given|used|administered) ~ (ago|now|minutes|just)",
 }
 
