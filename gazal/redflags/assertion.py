@@ -19,7 +19,8 @@ _NEGATION = re.compile(
     r"\b(?:no|not|denie[sd]|deny|denying|without|never|neither|nor|negative for|absence of|free (?:of|from)|ruled out|excluded"
     r"|(?:does|do|did|has|have|had|is|are|was|were)n't|none of|nil)\b"
     r"(?! (?:better|improve\w*|improving|relief|relieved|longer|doubt|sure|only|just|change|settling|settled|responding|getting|warning"
-    r"|until|able|want|wanting|to|a|so|fade|stop|resolv\w*|help\w*)\b)"
+    r"|until|able|want|wanting|to|a|so|fade|stop|resolv\w*|help\w*|breath sounds|air entry|pulses?|reflex\w*|bowel sounds|sensation|feeling"
+    r"|response|flow|urine|recovery)\b)"
 )
 _TURN = re.compile(
     r"\b(?:but|however|although|though|except|apart|yet|now|then|presents?|presenting|presented|started|began|begun|sudden(?:ly)?|developed|develops"
