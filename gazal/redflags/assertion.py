@@ -27,14 +27,14 @@ _TURN = re.compile(
     r"|because|until|today|new|newly|tonight|instead|otherwise|only|still|this (?:morning|afternoon|evening))\b"
 )
 _LIST_BREAK = re.compile(
-    r"\b(?:is|are|was|has|have|had|with|on|since|severe|worst|for|who|which|takes|feels?|looks|found|his|her|my|the|he|she|they|i)\b|\d"
+    r"\b(?:a|an|is|are|was|has|have|had|with|on|since|severe|worst|for|who|which|takes|feels?|looks|found|his|her|my|the|he|she|they|i)\b|\d"
 )
 _DENIED_AFTER = re.compile(
     r"[\s:)]{0,3}(?:(?:\w{1,20} ){0,2}(?:is|was|are|were) (?=ruled out|excluded|absent|negative))?(?:(?:is|are|was|were|has been|have been|all|both) ){0,2}(?:excluded|ruled out|absent\b|negative|none\b|unlikely|not (?:seen|present|found)"
     r"|denied|resolved|has settled|settled\b)"
 )
 _PAST_BEFORE = re.compile(
-    r"\b(?:history of|h/o|hx of|pmh|previous(?:ly)?|prior|formerly|former|used to|recovered from|survived|treated for|past medical history)\b"
+    r"(?<!hour )(?<!hours )(?<!day )(?<!days )(?<!week )(?<!weeks )(?<!month )(?<!months )(?<!minute )\b(?:history of|h/o|hx of|pmh|previous(?:ly)?|prior|formerly|former|used to|recovered from|survived|treated for|past medical history)\b"
 )
 _DATED = re.compile(
     r"\b(?:in|since|of|around|until) (?:19|20)\d\d\b|\b(?:months|years?|decades?) (?:ago|before|previously)\b|\blast (?:year|month|summer|winter|spring|autumn)\b"
@@ -45,6 +45,7 @@ _CURRENT = re.compile(
     r"\b(?:now|today|tonight|currently|again|new|newly|sudden(?:ly)?|presents?|presenting|presented|ongoing|since (?:yesterday|this|last night)"
     r"|this (?:morning|afternoon|evening)|(?:minutes?|hours?|days?) ago|like|similar|same|than|unlike|reminds|worse)\b"
 )
+_VERB = re.compile(r"\b(?:was|were|is|found|brought|comes|came|complains|noticed|reports|developed)\b")
 _ACTED = re.compile(r"\b(?:had|suffered|underwent|developed|admitted|treated|diagnosed|survived)\b")
 _FAMILY = re.compile(
     r"\b(?:family history|fhx|(?:father|mother|grand\w+|brother|sister|aunt|uncle|cousin|parents?|mum|dad|siblings?)"
@@ -107,7 +108,7 @@ def _past(before: str, after: str) -> bool:
         between = before[cue.end() :]
         parts = re.split(r"[,:]", between)
         listed = all(len(part.split()) <= 4 and not _LIST_BREAK.search(part) for part in parts[1:])
-        if listed and not _CURRENT.search(between):
+        if listed and len(parts[0].split()) <= 7 and not _CURRENT.search(between) and not _VERB.search(parts[0]):
             return True
     for cue in _DATED.finditer(near):
         if _ACTED.search(near, cue.end()) and not _CURRENT.search(near, cue.end()):

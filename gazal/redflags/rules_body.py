@@ -75,6 +75,7 @@ RULES = (
         "review.",
         "British Society for Rheumatology, Hot swollen joint, 2006; NICE CKS, Septic arthritis, 2023",
         any_of(
+            says("septic_joint"),
             all_of(says("hot_joint", "joint_movement_pain"), FEVER, any_of(all_of(says("hot_joint"), says("joint_movement_pain")), high("c_reactive_protein", 20))),
         ),
     ),
@@ -143,7 +144,7 @@ RULES = (
             all_of(says("peritonism"), any_of(says("severe_belly_pain", "abdominal_pain", "distension", "vomiting"), FEVER, SHOCK)),
             all_of(says("bilious_vomit"), any_of(says("distension", "no_passage", "severe_belly_pain"), Aged(below=1))),
             all_of(says("no_passage"), says("distension"), says("vomiting", "severe_belly_pain", "abdominal_pain")),
-            all_of(says("severe_belly_pain"), SHOCK),
+            all_of(says("severe_belly_pain"), any_of(SHOCK, known("atrial_fibrillation"), Aged(65))),
         ),
     ),
     Rule(

@@ -107,6 +107,8 @@ class TestWhatIsNotOfNow:
             ("History of stroke, now melaena.", "gastrointestinal_bleed"),
             ("No relief of the crushing chest pain from nitrates.", "acute_coronary_syndrome"),
             ("Crushing chest pain like his heart attack in 2015.", "acute_coronary_syndrome"),
+            ("A 2-hour history of crushing chest pain.", "acute_coronary_syndrome"),
+            ("A woman with a history of alcoholism was found lying unconscious.", "critical_vital_signs"),
             ("No allergies. Vomiting blood.", "gastrointestinal_bleed"),
             ("Chest pain radiating to the jaw, unable to lie flat.", "acute_coronary_syndrome"),
             ("I don't want to live any more.", "suicide_risk"),
