@@ -157,7 +157,7 @@ def _patterns() -> tuple[_Pattern, ...]:
         pattern("breaths", r"\b(?P<number>\d{1,3}) breaths", _plain("respiratory_rate", 1, 120)),
         pattern("spo2|sao2|sat", rf"\b(?:spo2|sao2|o2 sats?|sats?|saturations?|saturating|oxygen saturations?|oxygen sats?){_TO}{per_cent}", _plain("oxygen_saturation", 30, 100)),
         pattern("temp|fever|febrile|pyrexi|thermometer|hypotherm", rf"\b(?:temp(?:erature)?s?|fevers?|afebrile|febrile|pyrexia\w*|thermometer|hypothermi\w+){_TO}{_NUMBER}(?: ?°? ?(?P<unit>[cf])\b)?{_NOT_TIME}", _plain("temperature", 25, 43.5, _celsius)),
-        pattern("°|c|f", r"(?<![\d.])(?P<number>3[0-9](?:[.,]\d)?|4[0-3](?:[.,]\d)?|9\d(?:[.,]\d)?|10\d(?:[.,]\d)?) ?(?:° ?(?P<unit>[cf])|(?P<unit2>c)|degrees)\b", _plain("temperature", 25, 43.5, _celsius)),
+        pattern("°|c|f", r"(?<![\d.])(?P<number>3[0-9](?:[.,]\d)?|4[0-3](?:[.,]\d)?|9[4-9](?:[.,]\d)?|10\d(?:[.,]\d)?) ?(?:° ?(?P<unit>[cf])|(?P<unit2>c)|degrees)\b", _plain("temperature", 25, 43.5, _celsius)),
         pattern("t ", r"\bt ?=? ?(?P<number>3[4-9][.,]\d|4[0-2][.,]\d)", _plain("temperature", 25, 43.5)),
         pattern("gcs|glasgow|coma", rf"\b(?:gcs|glasgow coma (?:scale|score)){_TO}(?:e\d ?v\d ?m\d ?=? ?)?(?P<number>\d{{1,2}})\b", _plain("glasgow_coma_scale", 3, 15)),
         pattern("refill|crt", rf"\b(?:cap(?:illary)? refill(?: time)?|crt){_TO}(?P<number>\d{{1,2}}(?:\.\d)?) ?s", _plain("capillary_refill", 0, 15)),

@@ -211,7 +211,7 @@ RULES = (
         "WHO, Postpartum haemorrhage, 2012",
         any_of(
             all_of(Pregnant(from_week=20), says("vaginal_bleeding", "abruption_signs", "fetal_movement")),
-            all_of(Pregnant(from_week=99, after_birth=True), any_of(says("postpartum_haemorrhage"), high("blood_loss_ml", 500))),
+            all_of(Pregnant(from_week=99, after_birth=True), any_of(says("postpartum_haemorrhage", "heavy_bleeding"), high("blood_loss_ml", 500))),
             says("postpartum_haemorrhage"),
         ),
     ),

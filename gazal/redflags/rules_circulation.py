@@ -82,6 +82,7 @@ RULES = (
             says("st_elevation", "infarction", "crushing_chest_pain"),
             all_of(says("chest_pain"), any_of(says("pain_radiates", "autonomic_upset", "pain_at_rest", "st_depression"))),
             all_of(says("chest_pain"), Aged(40), known("heart_risk")),
+            all_of(says("sudden_chest_pain"), Aged(40)),
             all_of(says("chest_pain", "upper_abdominal_discomfort", "breathless", "collapse"), high("troponin", 52)),
             all_of(says("upper_abdominal_discomfort", "breathless"), says("st_depression")),
             all_of(says("upper_abdominal_discomfort", "breathless"), says("autonomic_upset"), Aged(50), known("heart_risk")),

@@ -43,14 +43,14 @@ HEART = {
     "fast_irregular_preexcited": "pre excited atrial fibrillation; af with (wpw|pre excitation)",
     "cardiac_arrest": "no pulse; pulseless [and] (unresponsive|apnoeic|collapse); cannot find a pulse; (not|isn't|stopped|no longer) breathing ~ (pulse|collapsed|responding|unresponsive|cpr|compressions);"
     "(collapsed|unresponsive|unconscious) ~ (not breathing|isn't breathing|stopped breathing|not breathing normally); ventricular fibrillation; asystole; pulseless electrical activity; pea arrest;"
-    "(chest compressions|cpr) ~ (started|ongoing|in progress|begun|being|continues); (started|doing|giving|performing|began|commenced) ~ (chest compressions|cpr); in cardiac arrest; agonal (breathing|breaths|gasps)",
+    "(chest compressions|cpr) ~ (started|ongoing|in progress|begun|being|continues); (started|doing|giving|performing|began|commenced) ~ (chest compressions|cpr); in cardiac arrest; (received|after|with|underwent|given|undergoing) cardiopulmonary resuscitation; agonal (breathing|breaths|gasps)",
 }
 
 LUNGS = {
-    "breathless": "breathless*; short of breath; shortness of breath; dyspnoea; dyspnea; dyspnoeic; out of breath; difficulty breathing; trouble breathing; hard to breathe; struggling to breathe;"
+    "breathless": "breathless*; difficulty in breathing; difficulties breathing; short of breath; shortness of breath; dyspnoea; dyspnea; dyspnoeic; out of breath; difficulty breathing; trouble breathing; hard to breathe; struggling to breathe;"
     f"{CANNOT} breathe; respiratory distress; gasping; laboured breathing; labored breathing; breathing is hard",
-    "sudden_breathless": f"{SUDDEN} ~ (breathless|breathlessness|short of breath|shortness of breath|dyspnoea|dyspnea); (breathless|breathlessness|shortness of breath|dyspnoea|dyspnea) ~ {SUDDEN}",
-    "pleuritic_pain": "pleuritic; (worse|worsens|worsened|increases|aggravated|exacerbated) ~ (inspiration|breathing in|deep breath|deep breaths|deep breathing|deep inspiration); (pain|hurts|sharp) ~ (breathing in|deep breath|breathe in|on inspiration|on breathing); pleurisy; (stabbing|sharp) chest pain",
+    "sudden_breathless": f"{SUDDEN} ~ (breathless|breathlessness|short of breath|shortness of breath|dyspnoea|dyspnea|difficulty breathing|difficulty in breathing); (breathless|breathlessness|shortness of breath|dyspnoea|dyspnea) ~ {SUDDEN}",
+    "pleuritic_pain": "pleuritic; (worse|worsens|worsened|increases|aggravated|exacerbated) ~ (inspiration|breathing in|deep breath|deep breaths|deep breathing|deep inspiration); (pain|hurts|sharp) ~ (breathing in|deep breath|breathe in|on inspiration|with inspiration|each inspiration|each breath|on breathing); pleurisy; (stabbing|sharp) chest pain",
     "haemoptysis": "ha?emoptysis; (coughing|coughed|coughs|cough) [up] [some|bright|fresh] blood; blood ~ (phlegm|sputum)",
     "leg_swelling": "(calf|leg|thigh) ~ (swollen|swelling|swelled|tender|swells); (swollen|swelling|tender) ~ (calf|leg|thigh); dvt; deep vein thrombosis; deep venous thrombosis",
     "clot_risk": "(hip|knee) (replacement|surgery|fracture|arthroplasty); after surgery; days after ~ (surgery|operation|replacement|caesarean); postoperative; long haul; long flight; immobil*; bed bound;"
