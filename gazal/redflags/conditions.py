@@ -1,8 +1,8 @@
 """What a rule asks for, as small values that can be combined, read and tested.
 
-Every condition is monotone: it can only begin to hold when something is added to a case or a number moves away from
-normal. There is no "not" and no "unless", so adding severity never removes a flag; a test with generated cases checks it.
-A condition that holds gives its evidence, the words and numbers it rests on.
+Every condition is monotone: it can only begin to hold when something is added to a case or a number moves away
+from normal. There is no "not" and no "unless", so adding severity never removes a flag; a test with generated cases
+checks it. A condition that holds gives its evidence, the words and numbers it rests on.
 """
 
 from __future__ import annotations
@@ -89,7 +89,11 @@ class Pregnant:
         if self.after_birth and patient.after_birth:
             return ("after childbirth",)
         weeks = patient.pregnancy_weeks
-        if not patient.pregnant or (weeks is None and self.from_week) or not self.from_week <= (weeks or 0) < self.before_week:
+        if (
+            not patient.pregnant
+            or (weeks is None and self.from_week)
+            or not self.from_week <= (weeks or 0) < self.before_week
+        ):
             return None
         return ("pregnant" if weeks is None else f"{weeks} weeks pregnant",)
 

@@ -12,17 +12,30 @@ if TYPE_CHECKING:
     from gazal.case import ClinicalCase
 
 _DAYS = {"day": 1.0, "week": 7.0, "month": 30.44, "year": 365.25}
-_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty"
-).split()
+_WORDS = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+]  # fmt: skip
 _NUMBER = rf"(?P<number>\d{{1,3}}|{'|'.join(_WORDS[1:])}|thirty|forty|fifty|sixty|seventy|eighty|ninety)"
-_AGE = re.compile(rf"\b{_NUMBER} ?(?P<unit>year|yr|month|week|day)s? ?old|\b(?:aged?|baby of|infant of|child of) {_NUMBER.replace('number', 'number2')}(?: (?P<unit2>year|month|week|day)s?)?\b|\b(?P<number3>\d{{1,3}}) ?(?:y/o|yo|y\.o)\b")  # fmt: skip
-_YOUNG = re.compile(r"(?<!as a )(?<!had a )(?<!with a )\b(?:newborn|neonate|(?P<infant>baby|infant)|(?P<toddler>toddler)|(?P<child>child|little (?:boy|girl)))\b")
-_WEEKS = re.compile(rf"\b{_NUMBER} ?(?:weeks?|wks?|/ ?40)(?: and \w+ days)?(?: of)? ?(?:pregnant|gestation|gestational|pregnancy|gravid)|\b(?:pregnan\w+|gestation|gravida|g\d ?p\d)(?: (?:woman|at|of|is|,|now|about)){{0,3}},? (?P<number2>\d{{1,2}}) ?(?:weeks|wks|/ ?40)|\b(?P<number3>\d{{1,2}}) ?/ ?40\b")  # fmt: skip
-_PREGNANT = re.compile(r"\b(?:pregnant|(?:positive|\+ve) pregnancy test|pregnancy test (?:is |was |came back )?positive|gravid)\b")
+_AGE = re.compile(rf"\b{_NUMBER} ?(?P<unit>year|yr|month|week|day)s? ?old|\b(?:aged?|baby of|infant of|child "
+        rf"of) {_NUMBER.replace('number', 'number2')}(?: (?P<unit2>year|month|week|day)s?)?\b"
+        rf"|\b(?P<number3>\d{{1,3}}) ?(?:y/o|yo|y\.o)\b")  # fmt: skip
+_YOUNG = re.compile(
+    r"(?<!as a )(?<!had a )(?<!with a )\b(?:newborn|neonate|(?P<infant>baby|infant)"
+    r"|(?P<toddler>toddler)|(?P<child>child|little (?:boy|girl)))\b"
+)
+_WEEKS = re.compile(rf"\b{_NUMBER} ?(?:weeks?|wks?|/ ?40)(?: and \w+ days)?(?: of)? ?(?:pregnant|gestation"
+        r"|gestational|pregnancy|gravid)|\b(?:pregnan\w+|gestation|gravida|g\d ?p\d)(?: (?:woman"
+        rf"|at|of|is|,|now|about)){{0,3}},? (?P<number2>\d{{1,2}}) ?(?:weeks|wks|/ ?40)"
+        rf"|\b(?P<number3>\d{{1,2}}) ?/ ?40\b")  # fmt: skip
+_PREGNANT = re.compile(
+    r"\b(?:pregnant|(?:positive|\+ve) pregnancy test|pregnancy test (?:is |was |came back "
+    r")?positive|gravid)\b"
+)
 _AFTER_BIRTH = re.compile(
-    rf"\b{_NUMBER} (?:minutes|hours?|days?|weeks?) (?:after|post|following|since) (?:the )?(?:delivery|birth|giving birth|caesarean|section)|\bpost ?partum\b|\b(?:just|recently) (?:delivered|gave birth)|\bafter (?:the )?delivery\b"
+    rf"\b{_NUMBER} (?:minutes|hours?|days?|weeks?) (?:after|post|following|since) (?:the "
+    r")?(?:delivery|birth|giving birth|caesarean|section)|\bpost ?partum\b|\b(?:just|recently) "
+    r"(?:delivered|gave birth)|\bafter (?:the )?delivery\b"
 )
 
 
@@ -62,7 +75,7 @@ _PER_YEAR = {"years": 1.0, "months": 12.0, "weeks": 52.18, "days": 365.25}
 def _value(word: str) -> float:
     if word.isdecimal():
         return float(word)
-    tens = "thirty forty fifty sixty seventy eighty ninety".split()
+    tens = ["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
     return 10.0 * (tens.index(word) + 3) if word in tens else float(_WORDS.index(word))
 
 

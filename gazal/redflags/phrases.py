@@ -2,9 +2,9 @@
 
 A phrase is written as it is spoken, with six signs: `chest ~ pain` allows up to five words between, `radiat*` any
 ending, `(arm|jaw)` one of several, `[left]` a word that may be missing, `ha?em` a letter that may be missing, `#` a
-number of two or three digits. Phrases do not cross the end
-of a sentence, and gaps no comma. Each has anchors, letters of which every match contains one, so that most phrases of a book are never searched
-for. All repetitions are bounded: the time grows with the length of the text and no faster.
+number of two or three digits. Phrases do not cross the end of a sentence, and gaps no comma. Each has anchors, letters
+of which every match contains one, so that most phrases of a book are never searched for. All repetitions are bounded:
+the time grows with the length of the text and no faster.
 """
 
 from __future__ import annotations
@@ -72,15 +72,15 @@ def compiled(phrase: str) -> Phrase:
     """The phrase as an expression over normalised text."""
     expression, glue = "", ""
     required: list[list[str]] = []
-    for token in _TOKENS.findall(phrase):
-        if token == "~":
+    for word in _TOKENS.findall(phrase):
+        if word == "~":
             glue = _GAP
             continue
-        if token.startswith("["):
-            maybe = rf"\b(?:{_alternatives(token[1:-1])})(?!\w)"
+        if word.startswith("["):
+            maybe = rf"\b(?:{_alternatives(word[1:-1])})(?!\w)"
             expression += rf"(?:{glue}{maybe})?" if expression else rf"(?:{maybe}{_BETWEEN})?"
             continue
-        inner = token[1:-1] if token.startswith("(") else token
+        inner = word[1:-1] if word.startswith("(") else word
         expression += rf"{glue}\b(?:{_alternatives(inner)})(?!\w)"
         glue = _BETWEEN
         required.append([_letters(each) for each in inner.split("|")])
@@ -96,7 +96,12 @@ def normalised(text: str) -> str:
     return _SENTENCE_END.sub("\n", lowered.translate(_PLAIN))
 
 
-_PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "-": " ", "–": " ", "—": ",", "‑": " ", "\t": " ", "\r": "\n", "₂": "2"})
+_PLAIN = str.maketrans(
+    dict.fromkeys("\u2018\u2019", "'")
+    | dict.fromkeys("\u201c\u201d", '"')
+    | dict.fromkeys("-\u2010\u2011\u2013\t", " ")
+    | {"\u2014": ",", "\r": "\n", "\u2082": "2"}
+)
 _SENTENCE_END = re.compile(r"(?<!\bdr)(?<!\bmr)[.!?;](?=\s|$)|[!?;]")
 
 

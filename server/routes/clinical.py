@@ -42,9 +42,9 @@ async def show_prompts(_: Request) -> Response:
 async def reason_about_case(body: ReasonRequest, request: Request) -> Response:
     """Reason through a clinical case step by step.
 
-    With `stream: true` the reply is server-sent events: `red_flags` first, then `step` for each reasoning step as it is completed, `answer`
-    with the next part of the answer, then `done` with the whole response, or `error`. With several `samples` a step
-    and a part of an answer also tell which sample they belong to.
+    With `stream: true` the reply is server-sent events: `red_flags` first, then `step` for each reasoning step as it
+    is completed, `answer` with the next part of the answer, then `done` with the whole response, or `error`. With
+    several `samples` a step and a part of an answer also tell which sample they belong to.
     """
     gateway, exchange = gateway_of(request), exchange_of(request)
     if body.model is not None:
@@ -56,7 +56,11 @@ async def reason_about_case(body: ReasonRequest, request: Request) -> Response:
     flags = None
     if body.mode != "research":
         flags = await red_flags(body.case or body.vignette or "", body.question, exchange, gateway.metrics)
-    first = b"" if flags is None else encode(orjson.dumps({"red_flags": [flag.model_dump() for flag in flags]}), "red_flags")
+    first = (
+        b""
+        if flags is None
+        else encode(orjson.dumps({"red_flags": [flag.model_dump() for flag in flags]}), "red_flags")
+    )
 
     async def events(stream: EngineStream) -> AsyncGenerator[bytes]:
         if first and not flags:

@@ -20,7 +20,8 @@ from gazal.redflags.phrases import compiled, normalised
 from gazal.redflags.vocabulary import vocabulary
 
 ROWS: list[dict[str, Any]] = [
-    json.loads(line) for line in Path(__file__).with_name("redflag_cases.jsonl").read_text(encoding="utf-8").splitlines()
+    json.loads(line)
+    for line in Path(__file__).with_name("redflag_cases.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 
 
@@ -144,7 +145,8 @@ class TestNumbersInProse:
         assert rule in raised(text)
 
     @pytest.mark.parametrize(
-        "text", ["BP 120/80", "power 4/5, 5/5", "glucose 101 mg/dL", "K 4.1", "temp 98.6 F", "seen at 10/12", "SpO2 97%"]
+        "text",
+        ["BP 120/80", "power 4/5, 5/5", "glucose 101 mg/dL", "K 4.1", "temp 98.6 F", "seen at 10/12", "SpO2 97%"],
     )
     def test_normal_ones_raise_nothing(self, text: str) -> None:
         assert raised(text) == set()
@@ -172,14 +174,43 @@ WORSE_LABS = {
     "troponin": [(3, 3000)],
 }
 SEVERE = [
-    "Crushing chest pain.", "Vomiting blood.", "Neck stiffness.", "Fever.", "Confused.", "Collapsed.", "Black tarry stools.", "Short of breath.",
-    "Facial droop.", "Slurred speech since this morning.", "Widespread hives.", "Stridor.", "Drooling.", "Wants to die.", "Petechiae.", "Pneumonia.",
-    "Severe abdominal pain.", "Rigid abdomen.", "Thunderclap headache.", "Cannot pass urine.", "Saddle numbness.", "Cold white leg.", "Seizure.",
-]  # fmt: skip
+    "Crushing chest pain.",
+    "Vomiting blood.",
+    "Neck stiffness.",
+    "Fever.",
+    "Confused.",
+    "Collapsed.",
+    "Black tarry stools.",
+    "Short of breath.",
+    "Facial droop.",
+    "Slurred speech since this morning.",
+    "Widespread hives.",
+    "Stridor.",
+    "Drooling.",
+    "Wants to die.",
+    "Petechiae.",
+    "Pneumonia.",
+    "Severe abdominal pain.",
+    "Rigid abdomen.",
+    "Thunderclap headache.",
+    "Cannot pass urine.",
+    "Saddle numbness.",
+    "Cold white leg.",
+    "Seizure.",
+]
 MINIMISING = [
-    "It is probably nothing.", "Just a little tired.", "No chest pain, no fever.", "Denies any pain.", "He says he is fine.", "Not worried at all.",
-    "No neck stiffness or rash.", "Feels much better now.", "She does not want to make a fuss.", "Never ill in her life.", "No other problems.",
-]  # fmt: skip
+    "It is probably nothing.",
+    "Just a little tired.",
+    "No chest pain, no fever.",
+    "Denies any pain.",
+    "He says he is fine.",
+    "Not worried at all.",
+    "No neck stiffness or rash.",
+    "Feels much better now.",
+    "She does not want to make a fuss.",
+    "Never ill in her life.",
+    "No other problems.",
+]
 
 
 @st.composite
@@ -211,8 +242,18 @@ def test_adding_severity_never_removes_a_flag(pair: tuple[dict[str, Any], dict[s
 
 
 NUMBERS = [
-    "BP 80/40", "HR 150", "SpO2 82%", "RR 36", "temp 34.2 C", "GCS 7", "potassium 7.2 mmol/L", "glucose 1.8 mmol/L", "pH 7.02", "sodium 108 mmol/L", "lactate 7 mmol/L",
-]  # fmt: skip
+    "BP 80/40",
+    "HR 150",
+    "SpO2 82%",
+    "RR 36",
+    "temp 34.2 C",
+    "GCS 7",
+    "potassium 7.2 mmol/L",
+    "glucose 1.8 mmol/L",
+    "pH 7.02",
+    "sodium 108 mmol/L",
+    "lactate 7 mmol/L",
+]
 
 
 @settings(max_examples=150, deadline=None)
@@ -259,7 +300,18 @@ def test_a_check_of_a_usual_vignette_takes_about_a_millisecond() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["sudden chest pain no ", "bp 1/", "12 ", "no fever, ", "in 2015 he had ", "a", "(((", "\u0130 pain ", "pain " * 40 + ". "]
+    "piece",
+    [
+        "sudden chest pain no ",
+        "bp 1/",
+        "12 ",
+        "no fever, ",
+        "in 2015 he had ",
+        "a",
+        "(((",
+        "\u0130 pain ",
+        "pain " * 40 + ". ",
+    ],
 )
 def test_the_time_grows_with_the_length_and_no_faster(piece: str) -> None:
     short, long = ((piece * (size // len(piece))) for size in (20_000, 80_000))
@@ -275,7 +327,7 @@ def test_a_megabyte_is_read_in_bounded_time_and_to_its_end() -> None:
     assert time.process_time() - began < 30
 
 
-@pytest.mark.parametrize("text", ["", "\x00", "İstanbul’da “acute”", "\n" * 50, "🫀" * 10])
+@pytest.mark.parametrize("text", ["", "\x00", "\u0130stanbul\u2019da \u201cacute\u201d", "\n" * 50, "🫀" * 10])
 def test_any_text_can_be_checked(text: str) -> None:
     assert check(text) == ()
     assert len(normalised(text)) == len(text)
@@ -302,7 +354,8 @@ class TestPhrases:
         assert found.may_stand_in(said)
 
     @pytest.mark.parametrize(
-        ("phrase", "other"), [("chest ~ pain", "chest\npain"), ("chest ~ pain", "chest, pain"), ("chest pain", "chest painter")]
+        ("phrase", "other"),
+        [("chest ~ pain", "chest\npain"), ("chest ~ pain", "chest, pain"), ("chest pain", "chest painter")],
     )
     def test_does_not_stand_for(self, phrase: str, other: str) -> None:
         assert not compiled(phrase).regex.search(other)

@@ -1,4 +1,4 @@
-"""Red flags of POST /v1/clinical/reason: first in the stream, in the response, in a header, and never lost to the engine."""
+"""Red flags of POST /v1/clinical/reason: first in the stream, in response and header, never lost to the engine."""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ async def test_they_arrive_before_the_engine_says_anything(client: aiohttp.Clien
 
 
 @pytest.mark.parametrize("fault", ["cut", "error_event", "stall"])
-async def test_a_failing_engine_takes_none_away(
-    client: aiohttp.ClientSession, engine: FakeEngine, fault: str
-) -> None:
+async def test_a_failing_engine_takes_none_away(client: aiohttp.ClientSession, engine: FakeEngine, fault: str) -> None:
     engine.fault = fault
     async with client.post(REASON, json={"vignette": EMERGENCY, "stream": True}) as response:
         found = events(await response.text())
