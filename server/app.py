@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from gazal import __version__
 from gazal.artifact import NOT_FOR_CLINICAL_USE
+from gazal.redflags import check
 from server import errors
 from server.middleware import RequestMiddleware
 from server.routes import clinical, docs, health, openai, responses
@@ -25,6 +26,7 @@ def create_app(gateway: Gateway) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        check("")  # reads the vocabulary now, a quarter of a second that no request should pay
         await gateway.progress.look()
         watching = asyncio.create_task(gateway.progress.watch())
         try:

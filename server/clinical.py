@@ -20,6 +20,7 @@ from gazal.grammar import answer_regex
 from gazal.prompting import Mode, Prompt, PromptError, render
 from gazal.trace import CLOSE_TAG, Piece, ReasonedAnswer, Splitter, Step, StepParser, assemble
 from server.agreement import Agreement, vote
+from server.emergencies import RedFlag
 from server.errors import ApiError
 from server.schemas import Probability, Seed, Temperature
 
@@ -118,13 +119,6 @@ class Usage(_Documented):
     total_tokens: int = 0
 
 
-class RedFlag(_Documented):
-    """An emergency sign found by a rule, whatever the model says."""
-
-    name: str
-    reason: str
-
-
 class Timings(_Documented):
     """Measured in the gateway, from the arrival of the request."""
 
@@ -173,7 +167,7 @@ class ReasonResponse(_Documented):
     samples: list[Sample] | None
     """All answers where several were asked for; the one shown above is the first that the majority agrees with."""
     red_flags: list[RedFlag] | None
-    """Emergencies that fixed rules found in what was sent; null when nothing checked for them."""
+    """Emergencies that fixed rules found in what was sent; null in mode `research`, where there is no patient."""
     usage: Usage
     timings: Timings
     provenance: Provenance
@@ -215,7 +209,12 @@ def is_constrained(request: ReasonRequest, gateway: Gateway) -> bool:
 
 
 async def reason(
-    request: ReasonRequest, prompt: Prompt, stream: EngineStream, gateway: Gateway, exchange: Exchange
+    request: ReasonRequest,
+    prompt: Prompt,
+    stream: EngineStream,
+    gateway: Gateway,
+    exchange: Exchange,
+    red_flags: list[RedFlag] | None,
 ) -> AsyncGenerator[tuple[int, Step | AnswerDelta] | ReasonResponse | None]:
     """Turn the engine's stream into steps and answer text, each with its sample's number, and last the whole response.
 
@@ -244,7 +243,7 @@ async def reason(
     exchange.usage = usage
     answers = [reply.assemble(prompt) for reply in replies]
     exchange.truncated = any(answer.finish_reason == "length" for answer in answers)
-    yield _response(request, prompt, answers, gateway, exchange)
+    yield _response(request, prompt, answers, gateway, exchange, red_flags)
 
 
 class _Reply:
@@ -315,7 +314,12 @@ class _Reply:
 
 
 def _response(
-    request: ReasonRequest, prompt: Prompt, answers: list[ReasonedAnswer], gateway: Gateway, exchange: Exchange
+    request: ReasonRequest,
+    prompt: Prompt,
+    answers: list[ReasonedAnswer],
+    gateway: Gateway,
+    exchange: Exchange,
+    red_flags: list[RedFlag] | None,
 ) -> ReasonResponse:
     finals = [answer.final for answer in answers if answer.final is not None]
     chosen, agreement = 0, None
@@ -339,7 +343,7 @@ def _response(
         finish_reason=answer.finish_reason,
         agreement=agreement,
         samples=[_sample(each, prompt) for each in answers] if len(answers) > 1 else None,
-        red_flags=None,
+        red_flags=red_flags,
         usage=Usage(**{name: usage.get(name, 0) for name in Usage.model_fields}),
         timings=Timings(
             first_token_ms=None if first_s is None else round(1000 * first_s, 1),

@@ -68,6 +68,9 @@ class Metrics:
             ("outcome",),
             registry=registry,
         )
+        self.red_flags = Counter(
+            "gazal_red_flags", "Emergency rules that held of a clinical request, by rule.", ("rule",), registry=registry
+        )
 
     def watch(self, admission: Admission) -> None:
         """Read queue and running places when scraped."""

@@ -41,7 +41,8 @@ class EventStream(Response):
     """A server-sent-event response made from the engine's stream.
 
     `shape` turns the open stream into the bytes to send, b"" standing for a silence in which a heartbeat is due; `end`
-    is what follows the last of them, or an error event.
+    is what follows the last of them, or an error event. `at_once` is sent before a place is waited for and the engine
+    asked; what fails after that is an error event, whatever it is.
     """
 
     media_type = "text/event-stream"
@@ -55,11 +56,12 @@ class EventStream(Response):
         *,
         path: str = "/v1/chat/completions",
         end: bytes = b"",
+        at_once: bytes = b"",
         error_event: Callable[[ApiError], bytes] = lambda error: encode(orjson.dumps(error.body())),
     ) -> None:
         super().__init__()
         self._gateway, self._exchange, self._body, self._shape = gateway, exchange, body, shape
-        self._path, self._end, self._error_event = path, end, error_event
+        self._path, self._end, self._at_once, self._error_event = path, end, at_once, error_event
         self._began = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,8 +69,12 @@ class EventStream(Response):
         settings, exchange = self._gateway.settings, self._exchange
         exchange.streamed = True
         try:
-            async with exchange.interruptible(receive, settings.total_timeout_s), self._gateway.place(exchange):
-                await self._pump(send, settings.slow_reader_timeout_s)
+            async with exchange.interruptible(receive, settings.total_timeout_s):
+                if self._at_once:
+                    await self._begin(send)
+                    await self._send(send, self._at_once, settings.slow_reader_timeout_s)
+                async with self._gateway.place(exchange):
+                    await self._pump(send, settings.slow_reader_timeout_s)
         except ApiError as error:
             if not self._began:
                 raise
@@ -83,8 +89,7 @@ class EventStream(Response):
     async def _pump(self, send: Send, slow_reader_s: float) -> None:
         stream = await self._gateway.upstream.stream(self._path, self._body)
         try:
-            self._began = True
-            await send(_HEAD)
+            await self._begin(send)
             async with aclosing(self._shape(stream)) as parts:
                 async for data in parts:
                     await self._send(send, data or HEARTBEAT, slow_reader_s)
@@ -92,6 +97,11 @@ class EventStream(Response):
                 await self._send(send, self._end, slow_reader_s)
         finally:
             stream.close()
+
+    async def _begin(self, send: Send) -> None:
+        if not self._began:
+            self._began = True
+            await send(_HEAD)
 
     async def _finish(self, scope: Scope, send: Send, last: bytes) -> None:
         """Send the end, but wait no longer for a slow reader than before."""

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from gazal.prompting import MODES, template, templates_sha256
 from gazal.trace import Step
 from server.clinical import AnswerDelta, ReasonRequest, ReasonResponse, engine_body, reason
+from server.emergencies import red_flags
 from server.gateway import exchange_of, gateway_of
 from server.routing import JsonRoute
 from server.sse import encode
@@ -41,9 +42,9 @@ async def show_prompts(_: Request) -> Response:
 async def reason_about_case(body: ReasonRequest, request: Request) -> Response:
     """Reason through a clinical case step by step.
 
-    With `stream: true` the reply is server-sent events: `step` for each reasoning step as it is completed, `answer`
-    with the next part of the answer, then `done` with the whole response, or `error`. With several `samples` a step
-    and a part of an answer also tell which sample they belong to.
+    With `stream: true` the reply is server-sent events: `red_flags` first, then `step` for each reasoning step as it
+    is completed, `answer` with the next part of the answer, then `done` with the whole response, or `error`. With
+    several `samples` a step and a part of an answer also tell which sample they belong to.
     """
     gateway, exchange = gateway_of(request), exchange_of(request)
     if body.model is not None:
@@ -52,9 +53,19 @@ async def reason_about_case(body: ReasonRequest, request: Request) -> Response:
     limit = gateway.token_limit(body.max_tokens)
     caller = await gateway.admit(exchange, len(prompt.text), limit["max_tokens"], body.samples)
     upstream_body = engine_body(body, prompt, gateway) | limit | caller
+    flags = None
+    if body.mode != "research":
+        flags = await red_flags(body.case or body.vignette or "", body.question, exchange, gateway.metrics)
+    first = (
+        b""
+        if flags is None
+        else encode(orjson.dumps({"red_flags": [flag.model_dump() for flag in flags]}), "red_flags")
+    )
 
     async def events(stream: EngineStream) -> AsyncGenerator[bytes]:
-        async for part in reason(body, prompt, stream, gateway, exchange):
+        if first and not flags:
+            yield first
+        async for part in reason(body, prompt, stream, gateway, exchange, flags):
             if part is None:
                 yield b""
             elif isinstance(part, ReasonResponse):
@@ -65,11 +76,13 @@ async def reason_about_case(body: ReasonRequest, request: Request) -> Response:
                 yield encode(orjson.dumps(data if body.samples == 1 else {"sample": index} | data), name)
 
     if body.stream:
-        return EventStream(gateway, exchange, upstream_body, events, error_event=_error)
+        return EventStream(
+            gateway, exchange, upstream_body, events, at_once=first if flags else b"", error_event=_error
+        )
     async with exchange.interruptible(request.receive, gateway.settings.total_timeout_s), gateway.place(exchange):
         stream = await gateway.upstream.stream("/v1/chat/completions", upstream_body)
         try:
-            async for part in reason(body, prompt, stream, gateway, exchange):
+            async for part in reason(body, prompt, stream, gateway, exchange, flags):
                 if isinstance(part, ReasonResponse):
                     response = part
         finally:

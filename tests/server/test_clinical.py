@@ -13,6 +13,8 @@ from server.agreement import Calibration, load_calibration
 from server.gateway import Served
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import aiohttp
 
     from server.gateway import Gateway
@@ -35,6 +37,13 @@ async def stream(client: aiohttp.ClientSession, **body: Any) -> list[tuple[str, 
         blocks = (await response.text()).strip().split("\n\n")
     pairs = [re.fullmatch(r"event: (\w+)\ndata: (.*)", block) for block in blocks]
     return [(pair[1], json.loads(pair[2])) for pair in pairs if pair]
+
+
+async def lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """What follows the red flags, which come before the engine has said anything."""
+    assert await response.content.readuntil(b"\n\n") == b'event: red_flags\ndata: {"red_flags":[]}\n\n'
+    while line := await response.content.readline():
+        yield line.strip()
 
 
 async def test_a_multiple_choice_answer_is_taken_apart(client: aiohttp.ClientSession) -> None:
@@ -104,7 +113,7 @@ async def test_a_stream_gives_steps_then_the_answer_then_the_whole_response(
     whole = await ask(client, **MCQ)
     parts = await stream(client, **MCQ)
     names = [name for name, _ in parts]
-    assert names == sorted(names, key=["step", "answer", "done"].index)
+    assert names == sorted(names, key=["red_flags", "step", "answer", "done"].index)
     assert [data for name, data in parts if name == "step"] == whole["reasoning"]["steps"]
     assert "".join(data["delta"] for name, data in parts if name == "answer").strip() == whole["answer"]
     done = parts[-1][1]
@@ -116,7 +125,7 @@ async def test_a_step_is_sent_before_the_reply_is_finished(client: aiohttp.Clien
     engine.reply = "<think>\nStep 1: first\nStep 2: " + "x" * 200 + "\n</think>\nok"
     engine.delay_s = 0.02
     async with client.post(REASON, json={"vignette": "x", "stream": True}) as response:
-        assert await response.content.readline() == b"event: step\n"
+        assert await anext(lines(response)) == b"event: step"
         assert engine.running == 1
 
 
@@ -163,7 +172,7 @@ class TestTemplateThatOpensTheTag:
     ) -> None:
         engine.reply = "Step 1: Look.\n</think>\n\\boxed{B}"
         parts = await stream(client, **MCQ)
-        assert parts[0] == ("step", {"number": 1, "text": "Look."})
+        assert parts[1] == ("step", {"number": 1, "text": "Look."})
         assert parts[-1][1]["final_answer"]["value"] == "B"
 
 
@@ -264,6 +273,6 @@ async def test_the_documentation_page_loads_nothing_from_elsewhere(client: aioht
 async def test_a_step_arrives_while_the_engine_still_writes(client: aiohttp.ClientSession, engine: FakeEngine) -> None:
     engine.delay_s = 0.05
     async with client.post(REASON, json={"vignette": "x", "stream": True}) as response:
-        assert (await response.content.readline()).strip() == b"event: step"
+        assert await anext(lines(response)) == b"event: step"
         assert engine.running == 1
         await response.read()
