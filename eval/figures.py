@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from eval.behaviour import behaviour
 from eval.breakdowns import breakdowns
 from eval.grading import FAILURES, split
 from eval.overlap import near_copies
@@ -78,6 +79,7 @@ def results_of(run: GradedRun) -> Results:
         tokens_per_s=tokens / wall_s if wall_s > 0 and tokens else None,
         tasks=tasks,
         pooled=pooled,
+        behaviour=behaviour([item for answered in run.tasks.values() for item in answered]),
     )
 
 

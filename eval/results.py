@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from eval.behaviour import Behaviour
 from eval.breakdowns import Breakdown
 from eval.runner import RunError
 from eval.stats import Bin, ClassScore, Mean
@@ -153,6 +154,8 @@ class Results(_Model):
     tokens_per_s: float | None
     tasks: dict[str, TaskResult]
     pooled: dict[str, TaskResult]
+    behaviour: Behaviour | None = None
+    """Of the suite `trust`."""
 
     def save(self, directory: Path) -> Path:
         """Write `results.json`, whole or not at all."""
