@@ -155,6 +155,25 @@ def gate(
         raise typer.Exit(1)
 
 
+@app.command()
+def calibrate(
+    directory: RunDirectory,
+    output: Annotated[Path, typer.Option(help="Where to write the file for the server's GAZAL_CALIBRATION_FILE.")],
+    target_accuracy: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Accuracy that answers must reach, with 95 % confidence.")
+    ] = 0.8,
+) -> None:
+    """Fit from a run with repeats on development questions what agreement is worth, and when to abstain."""
+    from eval.calibrate import calibrate as fit
+    from eval.calibrate import print_calibration
+
+    console = _console()
+    try:
+        print_calibration(console, fit(directory, output, target_accuracy), output)
+    except _expected_errors() as error:
+        _fail(console, str(error))
+
+
 @app.command("tasks")
 def list_tasks() -> None:
     """List the tasks, and whether their questions are at hand."""

@@ -10,10 +10,11 @@ import re
 
 OPENING_CHARS = 300
 REFUSAL_PATTERNS = (
-    r"\b(?:i|we)\s+(?:\w+\s+)?(?:can't|cannot|can not|am unable to|am not able to|won't|will not|decline to|refuse to)\s+"
-    r"(?:\w+\s+){0,2}(?:help|assist|answer|provide|give|offer|discuss|comply|fulfil|advise|recommend|share|support)",
+    r"\b(?:i|we)\s+(?:\w+\s+)?(?:can't|cannot|can not|am unable to|am not able to|won't|will not|decline to|refuse to)"
+    r"\s+(?:\w+\s+){0,2}(?:help|assist|answer|provide|give|offer|discuss|comply|fulfil|advise|recommend|share|support)",
     r"\b(?:i'm|i am) (?:so |very )?sorry,? but\b",
-    r"\b(?:i'm|i am) (?:not (?:comfortable|allowed|permitted|in a position|qualified)|unable to (?:help|assist|answer|provide))\b",
+    r"\b(?:i'm|i am) not (?:comfortable|allowed|permitted|in a position|qualified)\b",
+    r"\bi'm unable to (?:\w+ )?(?:help|assist|answer|provide)\b",
     r"\bas an? (?:ai|artificial intelligence|language model)\b",
     r"\b(?:against|violates) (?:my|our|the) (?:guidelines|policy|policies|principles)\b",
 )
