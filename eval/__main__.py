@@ -29,7 +29,9 @@ def main() -> None:
 
 @app.command()
 def run(
-    suite: Annotated[str, typer.Option(help="smoke, core, full or robustness; see `python -m eval suites`.")] = "core",
+    suite: Annotated[
+        str, typer.Option(help="smoke, core, full, robustness or trust; see `python -m eval suites`.")
+    ] = "core",
     tasks: Annotated[
         str | None, typer.Option(help="Comma-separated, in place of the suite's; see `python -m eval tasks`.")
     ] = None,

@@ -125,6 +125,13 @@ def test_the_share_of_options_with_a_partner() -> None:
     assert options_alike((), ("rest",)) == 0
 
 
+def test_a_behaviour_item_counts_with_its_case(tmp_path: Path) -> None:
+    item = exam("What is the most likely diagnosis?", OPTIONS) | {"case": CASE}
+    found = benchmark(item, folder=tmp_path).overlap(row(exam(CASE, OTHERS)))
+    assert found is not None
+    assert found.rule == "8-gram"
+
+
 def test_every_test_and_validation_file_counts_as_a_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["a_test.dev70.jsonl.gz", "b_validation.jsonl", "c_test.jsonl", "d_train.jsonl.gz", "e_dev_train.jsonl"]
     for name in [*names, "manifest.json", "README.md"]:
