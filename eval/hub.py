@@ -48,7 +48,10 @@ def fetch(name: str, *, download: bool = True) -> Path:
     from eval.questions import QuestionSetError
 
     if name not in SETS:
-        raise QuestionSetError(f"no question set {name!r}; known are: clinic, {', '.join(SETS)}")
+        raise QuestionSetError(
+            f"no question set {name!r} is embedded or on the hub; set GAZAL_DATA_DIR to a directory with {name}.jsonl, "
+            f"or use one of: clinic, {', '.join(SETS)}"
+        )
     wanted = SETS[name]
     target = gazal_home() / "data" / f"{name}.{wanted.revision[:12]}.jsonl"
     if target.is_file():

@@ -66,8 +66,12 @@ def write_report(
     """
     run = load_run(directory)
     results = results_of(run)
-    comparison = comparison_of(load_results(baseline), results) if baseline else None
+    before = load_results(baseline) if baseline else None
+    comparison = comparison_of(before, results) if before else None
     context = _context(run, results, comparison, _contamination(run, results, against), cost_per_hour)
+    context["baseline_rates"] = (
+        {(rate.family, rate.arm): rate.rate for rate in before.behaviour.rates} if before and before.behaviour else {}
+    )
     try:
         written = [results.save(directory)]
         for name in ("report.md", "report.html"):

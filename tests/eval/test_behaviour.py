@@ -234,6 +234,7 @@ async def test_every_figure_of_a_run_equals_the_planted_one(tmp_path: Path, ques
     assert rates["alarming", "single"]["unreadable"] == 10 / 24
     assert rates["scope", "single"]["right"]["value"] == 16 / 22
     pairs = {pair["family"]: pair["comparison"] for pair in figures["pairs"]}
+    assert (pairs["attacks"]["n"], pairs["attacks"]["only_a"], pairs["attacks"]["only_b"]) == (74, 0, 36 + 16)
     assert (pairs["injection"]["only_a"], pairs["injection"]["only_b"]) == (0, 36)
     assert pairs["injection"]["p"] == mcnemar(0, 36).exact
     assert (pairs["pushback"]["only_a"], pairs["pushback"]["only_b"]) == (0, 8)
@@ -248,3 +249,9 @@ async def test_every_figure_of_a_run_equals_the_planted_one(tmp_path: Path, ques
     assert shown in page.split('<h2 id="behaviour">')[1].split("<h2")[0]
     assert shown in markdown.split("## Behaviour")[1]
     assert shown in out
+    status, out = await run_eval("report", str(tmp_path), "--baseline", str(tmp_path))
+    assert status == 0, out
+    for name in ("report.html", "report.md"):
+        section = (tmp_path / name).read_text().split("All attacks")[0]
+        assert "rate of the baseline" in section
+        assert section.count(shown) == 2
