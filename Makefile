@@ -7,13 +7,13 @@ CASE ?= 1
 SUITE ?= core
 BASE_URL ?= http://127.0.0.1:$(PORT)/v1
 
-.PHONY: help setup demo serve eval bench-eval bench-training bench-gateway soak fuzz train-tiny test test-fast lint clean
+.PHONY: help setup demo serve eval bench-eval bench-training bench-gateway soak fuzz train-tiny test test-fast prove-controls lint clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo "  Variables: MODEL=nano|DIR|org/repo[@revision]  PORT=8000  CASE=1..3  ONESHOT=1"
-	@echo "  of eval:   SUITE=smoke|core|full|robustness  TASKS=a,b  LIMIT=n  REPEATS=n  MAX_TOKENS=n  BASE_URL=http://host:port/v1"
+	@echo "  of eval:   SUITE=smoke|core|full|robustness|trust  TASKS=a,b  LIMIT=n  REPEATS=n  MAX_TOKENS=n  BASE_URL=http://host:port/v1"
 
 setup:  ## Make .venv from the lock (needs Python 3.11 and about 6 GB; the second time a no-op)
 	@$(PYTHON) scripts/setup.py
@@ -42,6 +42,9 @@ test: setup  ## All tests, with the real engine (several minutes)
 
 test-fast: setup  ## Unit tests without the engine (under a minute)
 	@$(PY) -m pytest -m "not e2e and not slow and not gpu"
+
+prove-controls: setup  ## Remove each control of docs/safety.md in a copy of the tree: its test must fail (minutes)
+	@$(PY) scripts/remove_controls.py $(CONTROLS)
 
 lint: setup  ## ruff and mypy --strict
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

@@ -30,7 +30,7 @@ def main() -> None:
 @app.command()
 def run(
     suite: Annotated[
-        str, typer.Option(help="smoke, core, full, clinic, robustness; see `python -m eval suites`.")
+        str, typer.Option(help="smoke, core, full, clinic, robustness, trust; see `python -m eval suites`.")
     ] = "core",
     tasks: Annotated[
         str | None, typer.Option(help="Comma-separated, in place of the suite's; see `python -m eval tasks`.")
@@ -202,6 +202,25 @@ def reliance(
         found = asyncio.run(measure(base_url, run, subjects_of(run, limit or None)))
         print_reliance(console, found)
         console.print(f"wrote {save(run, found)}", markup=False)
+    except _expected_errors() as error:
+        _fail(console, str(error))
+
+
+@app.command()
+def calibrate(
+    directory: RunDirectory,
+    output: Annotated[Path, typer.Option(help="Where to write the file for the server's GAZAL_CALIBRATION_FILE.")],
+    target_accuracy: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Accuracy that answers must reach, with 95 % confidence.")
+    ] = 0.8,
+) -> None:
+    """Fit from a run with repeats on development questions what agreement is worth, and when to abstain."""
+    from eval.calibrate import calibrate as fit
+    from eval.calibrate import print_calibration
+
+    console = _console()
+    try:
+        print_calibration(console, fit(directory, output, target_accuracy), output)
     except _expected_errors() as error:
         _fail(console, str(error))
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from eval.behaviour import behaviour
 from eval.breakdowns import breakdowns
 from eval.grading import FAILURES, split
 from eval.overlap import near_copies
 from eval.results import Calibration, Efficiency, Item, Labels, Percentiles, Results, TaskResult
 from eval.runner import RunError
+from eval.selective import levels
 from eval.stats import (
     Mean,
     class_scores,
@@ -26,6 +28,7 @@ from eval.stats import (
     risk_coverage,
 )
 from eval.suites import published_rows, task_files
+from gazal.abstention import abstained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +81,7 @@ def results_of(run: GradedRun) -> Results:
         tokens_per_s=tokens / wall_s if wall_s > 0 and tokens else None,
         tasks=tasks,
         pooled=pooled,
+        behaviour=behaviour([item for answered in run.tasks.values() for item in answered]),
     )
 
 
@@ -119,6 +123,7 @@ def task_result(
         failures={reason: failures[reason] for reason in FAILURES},
         methods=dict(Counter(grade.method for grade, _ in pairs if grade.value is not None and grade.method)),
         error_kinds=dict(Counter(reply.error_kind or "error" for reply in replies if reply.status == "error")),
+        abstentions=_abstentions(answered),
         retries=sum(reply.attempts - 1 for reply in replies),
         near_copies=len(answered) - len(set(clusters)),
         detectable_difference=minimum_detectable_difference(len(set(clusters)), ASSUMED_DISCORDANT),
@@ -126,7 +131,7 @@ def task_result(
         budget_curve=_budget_curve(answered),
         breakdowns=breakdowns(answered, clusters),
         labels=_labels(answered) if modes == {"research"} else None,
-        calibration=_calibration(answered) if repeats > 1 else None,
+        calibration=_calibration(answered, clusters) if repeats > 1 else None,
         items={
             item.question.row_sha256: Item(
                 id=item.question.id, cluster=copies.get(item.question.row_sha256), scores=item.scores
@@ -178,6 +183,17 @@ def _efficiency(answered: Sequence[Answered]) -> Efficiency:
     )
 
 
+def _abstentions(answered: Sequence[Answered]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for item in answered:
+        for reply in item.replies:
+            if reply.status == "ok":
+                parts = split(reply, item.question.choices, item.question.options)
+                reason = abstained(parts.answer, parts.final, item.question.options)
+                found.update([reason] if reason else [])
+    return dict(found)
+
+
 def _budget_curve(answered: Sequence[Answered]) -> list[tuple[int, float]]:
     """Accuracy if every reply had been cut at a number of tokens: right replies that are no longer than that."""
     graded = [
@@ -211,10 +227,13 @@ def _labels(answered: Sequence[Answered]) -> Labels:
     )
 
 
-def _calibration(answered: Sequence[Answered]) -> Calibration:
+def _calibration(answered: Sequence[Answered], clusters: Sequence[str]) -> Calibration:
     confidence = [majority(item.said)[1] / len(item.grades) for item in answered]
     correct = [majority_score(item.said, item.question.answer) for item in answered]
     bins = reliability(confidence, correct)
     return Calibration(
-        bins=bins, expected_error=expected_calibration_error(bins), coverage=risk_coverage(confidence, correct)
+        bins=bins,
+        expected_error=expected_calibration_error(bins),
+        coverage=risk_coverage(confidence, correct),
+        levels=levels(answered, clusters),
     )

@@ -49,7 +49,8 @@ def fetch(name: str, *, download: bool = True) -> Path:
 
     if name not in SETS:
         raise QuestionSetError(
-            f"no question set {name!r}; known are: clinic, fresh, combinations, conditions, {', '.join(SETS)}"
+            f"no question set {name!r} is embedded or on the hub; set GAZAL_DATA_DIR to a directory with {name}.jsonl, "
+            f"or use one of: clinic, fresh, combinations, conditions, {', '.join(SETS)}"
         )
     wanted = SETS[name]
     target = gazal_home() / "data" / f"{name}.{wanted.revision[:12]}.jsonl"

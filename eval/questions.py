@@ -2,7 +2,8 @@
 
 A row has `id`, `question`, `options` (label to text), `answer` (a label) and optionally `context` (abstract sections)
 and `meta` (subject, exam and the like; without it, the row's own `condition` and `topic`). Yes/no/maybe questions about
-an abstract are rendered in mode `research`, all others in mode `mcq`.
+an abstract are rendered in mode `research`, all others in mode `mcq`. A row with a `family` is a behaviour item and
+becomes one question an arm (`eval.trust`).
 
     questions = load(find("medqa_usmle_test"))
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.trust import arms_of
 from eval.variants import ORIGINAL, vary_prompt, vary_row
 from gazal.prompting import RESEARCH_LABELS, Prompt, render
 
@@ -42,6 +44,8 @@ class Question:
     row_sha256: str
     """Identity of the row before any variant: id, question, options, answer and context."""
     meta: dict[str, Any] = field(default_factory=dict)
+    history: tuple[dict[str, str], ...] = ()
+    """Turns of the conversation before the prompt."""
 
 
 def find(name: str, *, download: bool = True) -> Path:
@@ -79,15 +83,16 @@ def load(path: Path, variant: str = ORIGINAL) -> list[Question]:
     seen: set[str] = set()
     for number, row in _rows(path):
         try:
-            question = _question(row, variant)
+            found = _behaviour(row) if "family" in row else [_question(row, variant)]
         except KeyError as error:
             raise QuestionSetError(f"{path}, line {number}: field {error} is missing") from error
         except (ValueError, TypeError, AttributeError) as error:
             raise QuestionSetError(f"{path}, line {number}: {error}") from error
-        if question.id in seen:
-            raise QuestionSetError(f"{path}, line {number}: id {question.id!r} occurs twice")
-        seen.add(question.id)
-        questions.append(question)
+        for question in found:
+            if question.id in seen:
+                raise QuestionSetError(f"{path}, line {number}: id {question.id!r} occurs twice")
+            seen.add(question.id)
+            questions.append(question)
     if not questions:
         raise QuestionSetError(f"{path} holds no questions")
     return questions
@@ -115,6 +120,23 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     yield number, row
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise QuestionSetError(f"{path} cannot be read ({error}); copy or fetch it again") from error
+
+
+def _behaviour(row: dict[str, Any]) -> list[Question]:
+    identity = hashlib.sha256(json.dumps(row, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+    stem = " ".join(f"{row['case']} {row['question']}".split())
+    return [
+        Question(
+            f"{row['id']}-{arm.name}",
+            arm.prompt,
+            arm.answer,
+            stem,
+            hashlib.sha256(f"{identity}/{arm.name}".encode()).hexdigest(),
+            arm.meta,
+            arm.history,
+        )
+        for arm in arms_of(row)
+    ]
 
 
 def _question(original: dict[str, Any], variant: str) -> Question:

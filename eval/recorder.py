@@ -62,6 +62,8 @@ class Request:
     sampling: dict[str, Any]
     max_tokens: int
     seed: int
+    history: tuple[dict[str, str], ...] = ()
+    """Turns before the prompt."""
 
 
 @dataclass
@@ -140,7 +142,7 @@ class Recording:
         """Ask until there is a reply or no hope; the reply says how often. Raises EndpointError."""
         body = request.sampling | {
             "model": self.model,
-            "messages": [{"role": "user", "content": request.prompt}],
+            "messages": [*request.history, {"role": "user", "content": request.prompt}],
             "seed": request.seed,
         }
         allowed = {"rate_limit": MAX_RATE_LIMITED, "timeout": MAX_TIMEOUTS}
@@ -233,7 +235,8 @@ def to_request(instance: Instance, repeat: int, artifact: str, run_seed: int) ->
     row, prompt_sha256 = instance.doc["row_sha256"], instance.doc["prompt_sha256"]
     key = Key(artifact, str(instance.task_name), row, prompt_sha256, sampling, repeat)
     sent = applied(options, instance.doc["choices"])
-    return Request(key, prompt, sent, max_tokens, seed_of(run_seed, str(instance.task_name), row, repeat))
+    seed = seed_of(run_seed, str(instance.task_name), row, repeat)
+    return Request(key, prompt, sent, max_tokens, seed, tuple(json.loads(instance.doc.get("history", "[]"))))
 
 
 def seed_of(run_seed: int, task: str, row_sha256: str, repeat: int) -> int:

@@ -20,6 +20,7 @@ from eval.grading import FAILURES
 from eval.overlap import Overlap, contamination, training_texts
 from eval.progress import duration
 from eval.published import MARK, Published, load_published
+from eval.refusals import REFUSAL_PATTERNS
 from eval.results import Results, TaskResult, load_results
 from eval.robustness import robustness
 from eval.runner import RunError
@@ -65,8 +66,12 @@ def write_report(
     """
     run = load_run(directory)
     results = results_of(run)
-    comparison = comparison_of(load_results(baseline), results) if baseline else None
+    before = load_results(baseline) if baseline else None
+    comparison = comparison_of(before, results) if before else None
     context = _context(run, results, comparison, _contamination(run, results, against), cost_per_hour)
+    context["baseline_rates"] = (
+        {(rate.family, rate.arm): rate.rate for rate in before.behaviour.rates} if before and before.behaviour else {}
+    )
     try:
         written = [results.save(directory)]
         for name in ("report.md", "report.html"):
@@ -105,6 +110,12 @@ def print_summary(console: Console, results: Results) -> None:
             console.print(f"{task.task}: a part, {task.questions:,} of {task.published_rows:,} questions", style="dim")
     if results.constrained:
         console.print("constrained: every reply was forced to be a final answer, without reasoning", style="yellow")
+    for rate in results.behaviour.rates if results.behaviour else ():
+        console.print(
+            f"{rate.title} ({rate.arm}): {rate.event}: {interval(rate.rate)} % of {rate.rate.n}, "
+            f"unreadable {rate.unreadable:.1%}",
+            markup=False,
+        )
     if any(task.hardly_readable for task in results.tasks.values()):
         console.print("many replies hold no readable answer; accuracy measures the form here", style="yellow")
     if not results.complete:
@@ -159,6 +170,7 @@ def _context(
         "cost": cost_per_hour * results.wall_s / 3600 / asked * 1000 if cost_per_hour and asked else None,
         "cost_per_hour": cost_per_hour,
         "failures": FAILURES,
+        "refusal_patterns": REFUSAL_PATTERNS,
         "notice": NOT_FOR_CLINICAL_USE,
         "made_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "began_at": _utc(run.sessions[0][0]) if run.sessions else "unknown",

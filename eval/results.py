@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from eval.behaviour import Behaviour
 from eval.breakdowns import Breakdown
 from eval.constrained import OPTION
 from eval.runner import RunError
+from eval.selective import Level
 from eval.stats import Bin, ClassScore, Mean
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ class Calibration(_Model):
     bins: list[Bin]
     expected_error: float
     coverage: list[tuple[float, float]]
+    levels: list[Level] = []
+    """The highest agreement first."""
 
 
 class TaskResult(_Model):
@@ -101,6 +105,8 @@ class TaskResult(_Model):
     methods: dict[str, int]
     error_kinds: dict[str, int]
     retries: int
+    abstentions: dict[str, int] = {}
+    """Replies that say that nothing can be told, by how: `said` or `option` (`gazal.abstention`)."""
     near_copies: int
     """Questions that repeat another one."""
     detectable_difference: float
@@ -122,6 +128,11 @@ class TaskResult(_Model):
     def hardly_readable(self) -> bool:
         """Whether so many replies hold no answer that accuracy measures the form as much as the knowledge."""
         return self.failure_share > HARDLY_READABLE
+
+    @property
+    def abstained_share(self) -> float:
+        """Share of the replies that say that nothing can be told."""
+        return sum(self.abstentions.values()) / self.replies
 
     @property
     def truncated_share(self) -> float:
@@ -154,6 +165,8 @@ class Results(_Model):
     tokens_per_s: float | None
     tasks: dict[str, TaskResult]
     pooled: dict[str, TaskResult]
+    behaviour: Behaviour | None = None
+    """Of the suite `trust`."""
 
     @property
     def constrained(self) -> bool:

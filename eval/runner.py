@@ -188,13 +188,14 @@ def _select(tasks: list[Task], limit: int | None, seed: int) -> _Selected:
 
 def stored_question(task: str, position: int, question: Question) -> StoredQuestion:
     """A question as the store keeps it."""
+    turns = [f"[{turn['role']}]\n{turn['content']}" for turn in question.history]
     return StoredQuestion(
         task=task,
         row_sha256=question.row_sha256,
         position=position,
         id=question.id,
         stem=question.stem,
-        prompt=question.prompt.text,
+        prompt="\n\n".join([*turns, question.prompt.text]),
         prompt_sha256=question.prompt.sha256,
         mode=question.prompt.mode,
         options=dict(question.prompt.options),

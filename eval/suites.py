@@ -50,6 +50,7 @@ SUITES = {
         limit=200,
         variants=(ORIGINAL, *VARIANTS),
     ),
+    "trust": Suite("our behaviour items: injection, push-back, anchoring, doses and the like", ("gazal_trust",)),
 }
 
 

@@ -49,6 +49,8 @@ class Agreement(BaseModel):
     """True only with a calibration file of these weights, this mode and this number of samples."""
     probability: float | None
     """How often such an agreement was right in the calibration run; null when not calibrated."""
+    abstain_below: int | None = None
+    """Fewer agreeing samples than this are an abstention, as fitted on development data; null when not fitted."""
 
 
 class CalibrationBin(BaseModel):
@@ -73,10 +75,20 @@ class Calibration(BaseModel):
     run: str
     """The evaluation run that measured it."""
     bins: list[CalibrationBin]
+    abstain_below: Annotated[int | None, Field(ge=1, le=9)] = None
+    """Fewer agreeing samples than this are too unreliable to be an answer; one more than `samples` is always."""
+    target_accuracy: Annotated[float | None, Field(gt=0, lt=1)] = None
+    """The accuracy that the threshold was fitted to reach."""
+    development_data: dict[str, str] = {}
+    """Question set to its sha256."""
+
+    def speaks_of(self, digest: str, mode: Mode, samples: int) -> bool:
+        """Whether it was measured on these weights, in this mode and with so many samples."""
+        return (self.artifact_digest, self.mode, self.samples) == (digest, mode, samples)
 
     def probability(self, digest: str, mode: Mode, samples: int, agreeing: int) -> float | None:
         """The measured accuracy at this agreement, or None where the file does not speak of it."""
-        if (self.artifact_digest, self.mode, self.samples) != (digest, mode, samples):
+        if not self.speaks_of(digest, mode, samples):
             return None
         return next((each.accuracy for each in self.bins if each.agreeing == agreeing), None)
 
@@ -106,6 +118,7 @@ def vote(
     probability = (
         calibration.probability(digest, mode, len(finals), most) if calibration and len(winners) == 1 else None
     )
+    speaks = calibration is not None and calibration.speaks_of(digest, mode, len(finals))
     return chosen, Agreement(
         samples=len(finals),
         agreeing=most,
@@ -113,4 +126,5 @@ def vote(
         dissent=[Dissent(value=each[0], failure=each[1], count=count) for each, count in others.most_common()],
         calibrated=probability is not None,
         probability=probability,
+        abstain_below=calibration.abstain_below if calibration and speaks else None,
     )

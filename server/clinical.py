@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gazal.abstention import Abstention, abstained
 from gazal.artifact import NOT_FOR_CLINICAL_USE
 from gazal.case import MAX_TEXT_CHARS, ClinicalCase
 from gazal.grammar import answer_regex
@@ -161,6 +162,10 @@ class ReasonResponse(_Documented):
     """Markdown."""
     final_answer: FinalAnswer | None
     """null in the open modes."""
+    abstained: bool | None
+    """Whether "insufficient information" is the outcome; null when the reply was cut or is empty."""
+    abstention: Abstention | None
+    """said: the answer says so. option: the chosen option says so. disagreement: too few samples agree."""
     finish_reason: str | None
     agreement: Agreement | None
     """The vote of the samples; null with one sample, and in the open modes, whose answers cannot be counted."""
@@ -326,6 +331,13 @@ def _response(
     if len(answers) > 1 and len(finals) == len(answers):
         chosen, agreement = vote(finals, gateway.calibration, gateway.served.digest, prompt.mode)
     answer = answers[chosen]
+    abstention = abstained(
+        answer.answer,
+        answer.final,
+        prompt.options,
+        agreeing=agreement.agreeing if agreement else None,
+        abstain_below=agreement.abstain_below if agreement else None,
+    )
     outcome = "open" if answer.final is None else answer.final.failure or "answered"
     gateway.metrics.final_answers.labels(outcome).inc()
     first_s = exchange.first_token_s
@@ -340,6 +352,8 @@ def _response(
         ),
         answer=answer.answer,
         final_answer=_final(answer, prompt),
+        abstained=abstention is not None if abstention or _is_whole(answer) else None,
+        abstention=abstention,
         finish_reason=answer.finish_reason,
         agreement=agreement,
         samples=[_sample(each, prompt) for each in answers] if len(answers) > 1 else None,
@@ -363,6 +377,12 @@ def _response(
             constrained=is_constrained(request, gateway),
         ),
     )
+
+
+def _is_whole(answer: ReasonedAnswer) -> bool:
+    """Whether there is an answer of which one can say that it abstains or not."""
+    cut = answer.finish_reason == "length" or not answer.reasoning_complete
+    return bool(answer.answer.strip()) and not cut
 
 
 def _final(answer: ReasonedAnswer, prompt: Prompt) -> FinalAnswer | None:

@@ -28,6 +28,7 @@ def load_rows(name: str, variant: str = ORIGINAL, **_: object) -> datasets.Datas
             "choices": list(question.prompt.choices),
             "options": json.dumps(dict(question.prompt.options)),
             "answer": question.answer,
+            "history": json.dumps(question.history),
         }
         for question in load(find(name), variant)
     ]

@@ -20,12 +20,12 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 Behaviour = Literal[
     "right",
@@ -51,11 +51,18 @@ DIGEST = "e" * 64
 THOUGHT = "Step 1: Read the question.\nStep 2: Weigh the options."
 
 
+class Says(NamedTuple):
+    """A reply in the script's own words."""
+
+    content: str
+    finish: str = "stop"
+
+
 @dataclass
 class Examinee:
     """`script(prompt, seed)` says how a request is answered; `answers` maps each prompt to (right, wrong) labels."""
 
-    script: Callable[[str, int], Behaviour]
+    script: Callable[[str, int], Behaviour | Says]
     answers: dict[str, tuple[str, str]]
     token_delay_s: float = 0.0
     tokens: int = 12
@@ -83,7 +90,7 @@ class Examinee:
     @property
     def asked(self) -> list[dict[str, Any]]:
         """The bodies of exam questions, without the short request that comes before a run."""
-        return [body for body in self.bodies if body["messages"][0]["content"] in self.answers]
+        return [body for body in self.bodies if conversation(body["messages"]) in self.answers]
 
     async def _models(self, request: web.Request) -> web.Response:
         if refusal := self._unauthorised(request):
@@ -106,7 +113,7 @@ class Examinee:
             return refusal
         if self.unknown_field in body:
             return _error(400, f"Unrecognized request argument supplied: {self.unknown_field}")
-        prompt, seed = body["messages"][0]["content"], body.get("seed", 0)
+        prompt, seed = conversation(body["messages"]), body.get("seed", 0)
         if prompt not in self.answers:
             return await self._send(request, body, "", "ready", "stop")
         if self.log:
@@ -145,6 +152,8 @@ class Examinee:
             "null_content": ("", "", "stop"),
             "right_in_content": ("", f"<think>\n{THOUGHT}\n</think>\n\n{_final(right)}", "stop"),
         }
+        if isinstance(behaviour, Says):
+            return await self._send(request, body, THOUGHT, behaviour.content, behaviour.finish)
         reasoning, content, finish = says.get(behaviour, (THOUGHT, _final(right), "stop"))
         if "response_format" in body:
             allowed = body["response_format"]["json_schema"]["schema"]["enum"]
@@ -195,6 +204,11 @@ class Examinee:
         return response
 
 
+def conversation(messages: Iterable[dict[str, str]]) -> str:
+    """What stands for a request in a script: its prompt, after the turns before it where it has any."""
+    return "\n".join(message["content"] for message in messages)
+
+
 def _final(label: str) -> str:
     return f"## Clinical Assessment\n**Best Option**: {label}\n\nFinal answer: \\boxed{{{label}}}"
 
@@ -217,7 +231,7 @@ def answers_of(*set_names: str, variant: str = "original") -> dict[str, tuple[st
     from eval.questions import find, load
 
     return {
-        question.prompt.text: (
+        conversation([*question.history, *question.prompt.messages]): (
             question.answer,
             next(label for label in question.prompt.choices if label != question.answer),
         )

@@ -234,6 +234,23 @@ class TestSamples:
             agreement = (await ask(client, **MCQ, samples=3))["agreement"]
             assert (agreement["calibrated"], agreement["probability"]) == (expected is not None, expected)
 
+    async def test_too_little_agreement_is_an_abstention_where_a_threshold_was_fitted(
+        self, client: aiohttp.ClientSession, votes: list[str], gateway: Gateway
+    ) -> None:
+        votes += ["A", "A", "B"]
+        base = {"method": "self-consistency", "mode": "mcq", "run": "r1", "bins": []}
+        for samples, digest, below, expected in (
+            (3, gateway.served.digest, 3, True),
+            (3, gateway.served.digest, 2, False),
+            (3, gateway.served.digest, None, False),
+            (3, "0" * 64, 3, False),
+            (4, gateway.served.digest, 3, False),
+        ):
+            gateway.calibration = Calibration(**base, samples=samples, artifact_digest=digest, abstain_below=below)
+            reply = await ask(client, **MCQ, samples=3)
+            assert (reply["abstained"], reply["abstention"]) == (expected, "disagreement" if expected else None)
+            assert reply["final_answer"]["value"] == "A", "the vote is still shown"
+
     async def test_open_modes_have_samples_and_no_vote(self, client: aiohttp.ClientSession) -> None:
         reply = await ask(client, vignette="Fever.", samples=2)
         assert reply["agreement"] is None
@@ -243,6 +260,34 @@ class TestSamples:
     async def test_what_makes_no_sense_is_refused(self, client: aiohttp.ClientSession, fields: Any) -> None:
         async with client.post(REASON, json={"vignette": "x"} | fields) as response:
             assert response.status == 400
+
+
+@pytest.mark.parametrize(
+    ("reply", "finish_reason", "abstained", "abstention"),
+    [
+        ("Final answer: \\boxed{A}", "stop", False, None),
+        ("Final answer: \\boxed{B}", "stop", True, "option"),
+        ("Final answer: insufficient information", "stop", True, "said"),
+        ("insufficient information, thus", "length", None, None),
+        ("", "stop", None, None),
+    ],
+)
+async def test_an_abstention_is_named_with_its_reason(
+    client: aiohttp.ClientSession, engine: FakeEngine, reply: str, finish_reason: str, abstained: Any, abstention: Any
+) -> None:
+    engine.reply, engine.finish_reason = f"<think>\nStep 1: x\n</think>\n{reply}", finish_reason
+    options = {"A": "Aspirin", "B": "It cannot be told from this record"}
+    found = await ask(client, mode="mcq", vignette="Chest pain.", options=options)
+    assert (found["abstained"], found["abstention"]) == (abstained, abstention)
+
+
+async def test_an_open_answer_abstains_in_the_words_of_the_prompt(
+    client: aiohttp.ClientSession, engine: FakeEngine
+) -> None:
+    head = "<think>\nStep 1: x\n</think>\n## Clinical Assessment\n**Missing Information**: "
+    for text, expected in (("insufficient information", True), ("insufficient information about allergies", False)):
+        engine.reply = head + text
+        assert (await ask(client, vignette="Tired."))["abstained"] is expected
 
 
 def test_a_malformed_calibration_file_is_named(tmp_path: Any) -> None:

@@ -185,3 +185,24 @@ def test_a_malformed_file_is_a_sentence(tmp_path: Path, text: str, message: str)
     result = CliRunner().invoke(app, ["rewards", "score", str(file)])
     assert result.exit_code == 1
     assert message in result.output
+
+
+INSUFFICIENT = {"A": "Myocardial infarction", "B": "Panic attack", "C": "Insufficient information", "D": "Gastritis"}
+
+
+@pytest.mark.parametrize(("key", "accuracy"), [("C", 1), ("A", 0)])
+def test_an_abstaining_answer_is_rewarded_where_it_is_the_key_and_nowhere_else(key: str, accuracy: int) -> None:
+    """An option that says the information is insufficient is an option like any other; doubt as such earns nothing."""
+    answer = f"\n## Clinical Assessment\n**Best Option**: {INSUFFICIENT['C']}\n\nFinal answer: \\boxed{{C}}"
+    components = scored(f"<think>\n{STEPS}</think>\n{answer}", key)
+    assert (components.accuracy, components.format) == (accuracy, 1)
+    assert (components.total(POLICY) > 0) == bool(accuracy)
+
+
+def test_the_words_without_the_label_earn_nothing() -> None:
+    answer = (
+        "\n## Clinical Assessment\n**Best Option**: insufficient information\n\nFinal answer: insufficient information"
+    )
+    components = scored(f"<think>\n{STEPS}</think>\n{answer}", "C")
+    assert components.accuracy == 0
+    assert components.total(POLICY) <= 0

@@ -107,7 +107,8 @@ def read_questions(path: Path) -> list[Question]:
     questions = []
     for number, record in read_json_lines(path):
         try:
-            stem = "\n".join([*(record.get("context") or ()), record["question"]])
+            case = [record["case"]] if record.get("case") else []  # behaviour items ask about a case apart
+            stem = "\n".join([*(record.get("context") or ()), *case, record["question"]])
             options: dict[str, str] = record["options"]
             questions.append(_question(f"{_bare(path)}/{record['id']}", stem, options))
         except (KeyError, TypeError, AttributeError) as error:

@@ -180,6 +180,7 @@ def test_benchmarks_of_the_recipe_are_enough(tmp_path: Path, source: dict[str, A
     assert [(each.file, each.questions) for each in report.benchmarks] == [
         ("clinic.jsonl", 64),
         ("fresh.jsonl", 249),
+        ("trust.jsonl", 240),
         ("own.jsonl", 1),
     ]
 

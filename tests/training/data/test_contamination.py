@@ -29,6 +29,7 @@ REWORDED = (
     "management?"
 )
 OPTIONS = {"A": "Oral flucloxacillin", "B": "Compression stockings", "C": "Venography", "D": "Allopurinol"}
+EMBEDDED = Path(__file__).parents[3] / "eval" / "data"
 OTHERS = {"A": "Ultrasound", "B": "Bed rest", "C": "Morphine", "D": "Warfarin"}
 
 
@@ -40,6 +41,10 @@ def benchmark(*records: dict[str, Any], folder: Path) -> Benchmarks:
 def row(record: dict[str, Any]) -> Row:
     source = Source(kind="jsonl", reference="x.jsonl", stages=["grpo"])
     return row_from_record(record, "line 1", find_columns([record], Columns()), source, "x")
+
+
+def stem_of(record: dict[str, Any]) -> str:
+    return "\n".join([*(record.get("context") or ()), *filter(None, [record.get("case")]), record["question"]])
 
 
 def exam(text: str, options: dict[str, str], identity: str = "1") -> dict[str, Any]:
@@ -125,6 +130,13 @@ def test_the_share_of_options_with_a_partner() -> None:
     assert options_alike((), ("rest",)) == 0
 
 
+def test_a_behaviour_item_counts_with_its_case(tmp_path: Path) -> None:
+    item = exam("What is the most likely diagnosis?", OPTIONS) | {"case": CASE}
+    found = benchmark(item, folder=tmp_path).overlap(row(exam(CASE, OTHERS)))
+    assert found is not None
+    assert found.rule == "8-gram"
+
+
 def test_every_test_and_validation_file_counts_as_a_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["a_test.dev70.jsonl.gz", "b_validation.jsonl", "c_test.jsonl", "d_train.jsonl.gz", "e_dev_train.jsonl"]
     for name in [*names, "manifest.json", "README.md"]:
@@ -134,6 +146,7 @@ def test_every_test_and_validation_file_counts_as_a_benchmark(tmp_path: Path, mo
     assert [path.name for path in benchmark_files([str(own)])] == [
         "clinic.jsonl",
         "fresh.jsonl",
+        "trust.jsonl",
         *names[:3],
         "own.jsonl",
     ]
@@ -158,7 +171,7 @@ def real(data_dir: Path) -> tuple[list[Path], Benchmarks]:
 
 def test_the_real_benchmarks_are_all_read_and_find_themselves(real: tuple[list[Path], Benchmarks]) -> None:
     files, known = real
-    assert len(files) == 8
+    assert len(files) == 6 + len(list(EMBEDDED.glob("*.jsonl")))
     for path in files:
         rows = load_source(Source(kind="jsonl", reference=str(path), stages=["grpo"]), "x").rows[::20]
         found = [row for row in rows if known.overlap(row) is not None]
@@ -178,7 +191,7 @@ def test_edited_benchmark_questions_are_still_found(real: tuple[list[Path], Benc
     files, known = real
     for path in files:
         records = [record for _, record in read_json_lines(path)][::15]
-        stems = [edits[change]("\n".join([*(each.get("context") or ()), each["question"]])) for each in records]
+        stems = [edits[change](stem_of(each)) for each in records]
         rows = [
             SimpleNamespace(id="x", stem=stem, options=each["options"])
             for stem, each in zip(stems, records, strict=True)
