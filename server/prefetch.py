@@ -10,6 +10,7 @@ model; one that is there already is verified, and refused when it holds another 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ def prefetch(reference: str, to: Path) -> Manifest:
         for relative in [*model.manifest.files, *cards]:
             target = partial / relative
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(model.path / relative, target)
+            _bring(model.path / relative, target)
         model.manifest.save(partial)
         (partial / SOURCE_NAME).write_text(json.dumps({"reference": reference}) + "\n", encoding="utf-8")
         manifest = verify(partial)
@@ -61,8 +62,25 @@ def _already_there(reference: str, to: Path) -> Manifest:
     return verify(to)
 
 
+def _bring(source: Path, target: Path) -> None:
+    """Copy a file; one of the hub's cache, which nobody edits, is linked where both are on one disk."""
+    if source.is_symlink():
+        try:
+            os.link(source.resolve(), target)
+        except OSError:  # another file system, or one without links
+            pass
+        else:
+            return
+    shutil.copyfile(source, target)
+
+
 def _need_room(source: Path, files: list[str], target: Path) -> None:
-    needed = sum((source / relative).stat().st_size for relative in files)
+    copied = [source / relative for relative in files if not _can_be_linked(source / relative, target)]
+    needed = sum(path.stat().st_size for path in copied)
     free = shutil.disk_usage(target).free
     if free < needed:
         raise ArtifactError(f"{target} has {free >> 20} MB free and {needed >> 20} MB are needed; free some")
+
+
+def _can_be_linked(source: Path, directory: Path) -> bool:
+    return source.is_symlink() and source.resolve().stat().st_dev == directory.stat().st_dev

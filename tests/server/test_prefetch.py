@@ -67,6 +67,17 @@ def test_what_a_killed_run_left_is_replaced(source: Path, tmp_path: Path) -> Non
     assert not (tmp_path / ".gazal.partial").exists()
 
 
+def test_what_lies_in_the_hubs_cache_takes_no_second_place(source: Path, tmp_path: Path) -> None:
+    blob = tmp_path / "blob"
+    (source / "model.safetensors").rename(blob)
+    (source / "model.safetensors").symlink_to(blob)
+    prefetch(str(source), tmp_path / "gazal")
+    held = tmp_path / "gazal" / "model.safetensors"
+    assert held.stat().st_ino == blob.stat().st_ino
+    assert not held.is_symlink()
+    assert (tmp_path / "gazal" / "config.json").stat().st_ino != (source / "config.json").stat().st_ino
+
+
 def test_a_full_disk_is_found_before_copying(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
