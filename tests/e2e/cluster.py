@@ -37,12 +37,16 @@ if TYPE_CHECKING:
 
     from tests.e2e.cluster_load import Outcome
 
+START_S = 900
+"""vLLM starts in a minute on two quiet cores, and in many on busy ones."""
+
 console = Console(stderr=True, width=110)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--think-s", type=float, default=1.0, help="pause of a client between two requests")
     parser.add_argument("--frozen-s", type=float, default=20.0)
     parser.add_argument("--keep", type=Path, help="keep all logs in this directory")
     options = parser.parse_args()
@@ -62,14 +66,16 @@ def main() -> int:
         with parts.running([*engines, router, gateway, prometheus, nginx]):
             for part, path in [*((engine, "/health") for engine in engines), (router, "/health"), (gateway, "/readyz")]:
                 part.start()
-                console.print(f"{part.name} ready after {part.wait(path, 240):.1f} s")
+                console.print(f"{part.name} ready after {part.wait(path, START_S):.1f} s")
             prometheus.start()
             nginx.start()
             prometheus.wait("/-/ready", 60)
             trust = ssl.create_default_context(cafile=str(scratch / "gazal.crt"))
-            load = Load(f"https://127.0.0.1:{nginx.port}", parts.KEY, trust, options.clients)
+            load = Load(f"https://127.0.0.1:{nginx.port}", parts.KEY, trust, options.clients, options.think_s)
             cluster = Cluster(engines, prometheus, load, options.frozen_s)
             asyncio.run(cluster.play())
+            for series in ("gazal_engine_retries_total", "gazal_audit_chain_sound"):
+                console.print(f"{series} {parts.value(gateway, series, parts.KEY):g}")
     return cluster.report()
 
 
@@ -84,10 +90,12 @@ class Cluster:
         self.phases: dict[str, list[Outcome]] = {}
         self.failures: list[str] = []
         self.seen: dict[str, float] = {}
+        self.well: dict[str, bool] = {}
 
     async def play(self) -> None:
         """Everything that happens to the cluster."""
         running = asyncio.create_task(self.load.run())
+        probing = [asyncio.create_task(self.probe(engine)) for engine in self.engines]
         await self.phase("both replicas", self.pause(10))
         await self.phase("one killed", self.killed())
         await self.phase("started again", self.started_again())
@@ -95,6 +103,8 @@ class Cluster:
         await self.phase("thawed", self.thawed())
         self.load.stop()
         await running
+        for task in probing:
+            task.cancel()
         self.phases["after the last step"] = self.load.outcomes[sum(map(len, self.phases.values())) :]
 
     async def phase(self, name: str, step: object) -> None:
@@ -104,6 +114,15 @@ class Cluster:
         await step  # type: ignore[misc]
         self.phases[name] = self.load.outcomes[before:]
 
+    async def probe(self, engine: parts.Part) -> None:
+        """What the kubelet does: the shipped probe now and then; its last verdict is kept."""
+        script = str(parts.ROOT / "docker" / "engine" / "progress.py")
+        while True:
+            words = [sys.executable, script, f"http://127.0.0.1:{engine.port}", "5"]
+            process = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.DEVNULL)
+            self.well[engine.name] = await process.wait() == 0
+            await asyncio.sleep(3)
+
     async def pause(self, seconds: float) -> None:
         """Let the load run."""
         await asyncio.sleep(seconds)
@@ -111,13 +130,13 @@ class Cluster:
     async def killed(self) -> None:
         """SIGKILL to all of the first replica."""
         self.engines[0].signal(signal.SIGKILL)
-        await self.until("GazalReplicaDown fires", lambda: self.firing("GazalReplicaDown"), 30)
+        await self.until("GazalReplicaDown fires", lambda: self.firing("GazalReplicaDown"), 60)
         await self.pause(8)
 
     async def started_again(self) -> None:
         """As Kubernetes would."""
         self.engines[0].start()
-        await self.until("the replica answers", lambda: healthy(self.engines[0]), 240)
+        await self.until("the replica answers", lambda: healthy(self.engines[0]), START_S)
         before = tokens(self.engines[0])
         await self.until("the replica gets work", lambda: tokens(self.engines[0]) > before, 60)
         await self.until("GazalReplicaDown is over", lambda: not self.firing("GazalReplicaDown"), 60)
@@ -130,6 +149,7 @@ class Cluster:
         os.kill(core, signal.SIGSTOP)
         if not await asyncio.to_thread(healthy, self.engines[1]):
             self.failures.append("a frozen replica was expected to go on answering /health")
+        await self.until("the probe finds the frozen replica", lambda: not self.well["engine-2"], 60)
         await self.until("GazalEngineStalled fires", lambda: self.firing("GazalEngineStalled"), 60)
         done = len(self.load.outcomes)
         await self.pause(max(3.0, self.frozen_s - (time.monotonic() - began_s)))
@@ -141,6 +161,7 @@ class Cluster:
         os.kill(self.engines[1].core(), signal.SIGCONT)
         before = tokens(self.engines[1])
         await self.until("the thawed replica works", lambda: tokens(self.engines[1]) > before, 60)
+        await self.until("the probe finds it well", lambda: self.well["engine-2"], 60)
         await self.until("GazalEngineStalled is over", lambda: not self.firing("GazalEngineStalled"), 60)
         await self.pause(5)
 
@@ -200,13 +221,11 @@ def healthy(engine: parts.Part) -> bool:
 
 
 def tokens(engine: parts.Part) -> float:
-    """Tokens that a replica has generated."""
+    """Tokens that a replica has generated; 0 while it does not answer."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{engine.port}/metrics", timeout=5) as reply:
-            lines = reply.read().decode().splitlines()
+        return parts.value(engine, "vllm:generation_tokens_total")
     except OSError:
         return 0.0
-    return sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:generation_tokens_total"))
 
 
 if __name__ == "__main__":

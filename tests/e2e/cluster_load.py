@@ -35,6 +35,8 @@ class Load:
     key: str
     trust: ssl.SSLContext
     clients: int
+    think_s: float
+    """Pause of a client between two requests, so that the load is steady and no flood."""
     outcomes: list[Outcome] = field(default_factory=list)
     _stop: bool = False
 
@@ -64,8 +66,7 @@ class Load:
                 outcome.ending = "interrupted" if outcome.first_s is not None else "lost"
             outcome.total_s = time.monotonic() - outcome.began_s
             self.outcomes.append(outcome)
-            if outcome.ending == "lost":
-                await asyncio.sleep(0.2)
+            await asyncio.sleep(self.think_s)
 
     def _body(self, streamed: bool) -> dict[str, object]:
         messages = [{"role": "user", "content": "A 64-year-old man with chest pain."}]

@@ -106,6 +106,16 @@ def answers(url: str) -> bool:
         return False
 
 
+def value(part: Part, series: str, key: str = "none") -> float:
+    """The sum of a metric's series, as a part exports them."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{part.port}/metrics", headers={"authorization": f"Bearer {key}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        lines = reply.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{series}[{{ ]", line))
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -190,7 +200,7 @@ def prometheus(gateway_part: Part, engines: list[Part], scratch: Path) -> Part:
     port = free_port()
     rules = (ROOT / "docker" / "prometheus" / "rules.yml").read_text(encoding="utf-8")
     rules = re.sub(r"for: \d+[sm]", "for: 2s", rules)
-    rules = rules.replace("[1m]", "[6s]").replace("[5m]", "[15s]")
+    rules = rules.replace("[2m]", "[10s]").replace("[5m]", "[20s]")
     (scratch / "rules.yml").write_text(rules, encoding="utf-8")
     shipped: dict[str, Any] = yaml.safe_load((ROOT / "docker" / "prometheus" / "prometheus.yml").read_text())
     (scratch / "metrics_key").write_text(KEY, encoding="utf-8")
