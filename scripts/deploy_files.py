@@ -4,7 +4,7 @@
     python scripts/deploy_files.py --check    # exit 1 and name those that are not current
 
 Made: `docker/engine/PROFILE.yaml` for vLLM's `--config`, the PrometheusRule of Kubernetes from
-`docker/prometheus/rules.yml`, and the tables of docs/sizing.md.
+`docker/prometheus/rules.yml`, and the tables of docs/sizing.md and docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -15,12 +15,21 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from server.profiles import load, names
 from server.sizing import GPUS, QWEN3_32B, RESERVE_GB, USABLE_SHARE, fit
 
+ROOT = Path(__file__).parents[1]
+
+_COSTED = (
+    ("h100", 1, "fp8"),
+    ("h100", 2, "bf16"),
+    ("h200", 1, "bf16"),
+    ("h200", 1, "fp8"),
+    ("b200", 1, "fp8"),
+    ("l40s", 2, "fp8"),
+)
 _BEGIN, _END = "<!-- made by scripts/deploy_files.py -->", "<!-- end -->"
 
 
@@ -29,12 +38,15 @@ def files() -> dict[Path, str]:
     made = {}
     for profile in map(load, names()):
         if profile.gpu != "cpu":
-            head = f"# Made from server/profiles/{profile.name}.toml by scripts/deploy_files.py.\n# {profile.summary}.\n"
+            head = (
+                f"# Made from server/profiles/{profile.name}.toml by scripts/deploy_files.py.\n# {profile.summary}.\n"
+            )
             made[ROOT / "docker" / "engine" / f"{profile.name}.yaml"] = head + dump(profile.container_config())
     rules = (ROOT / "docker" / "prometheus" / "rules.yml").read_text(encoding="utf-8")
     made[ROOT / "docker" / "k8s" / "observability" / "rules.yaml"] = prometheus_rule(rules)
-    sizing = ROOT / "docs" / "sizing.md"
-    made[sizing] = with_tables(sizing.read_text(encoding="utf-8"))
+    for name, table in (("sizing", sizing_table()), ("scaling", cost_table())):
+        page = ROOT / "docs" / f"{name}.md"
+        made[page] = with_table(page.read_text(encoding="utf-8"), table)
     return made
 
 
@@ -54,13 +66,28 @@ def prometheus_rule(rules: str) -> str:
     return "# Made from docker/prometheus/rules.yml by scripts/deploy_files.py.\n" + dump(resource)
 
 
-def with_tables(page: str) -> str:
+def with_table(page: str, table: str) -> str:
     """The page with its made part replaced."""
     before, _, rest = page.partition(_BEGIN)
-    return before + _BEGIN + "\n\n" + tables() + "\n" + _END + rest.partition(_END)[2]
+    return before + _BEGIN + "\n\n" + table + "\n" + _END + rest.partition(_END)[2]
 
 
-def tables() -> str:
+def cost_table() -> str:
+    """GPU-hours for a thousand answers of 2,500 tokens, at two thirds of the roofline, for three loads."""
+    lines = [
+        "| GPUs | weights | tokens/s at two thirds of the roofline | fully used | half | a tenth |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, count, weights in _COSTED:
+        way = fit(GPUS[name], count, 8192, 10**6, weights)  # type: ignore[arg-type]
+        per_second = way.tokens_per_second_all * 2 / 3
+        hours = count * 1000 * 2500 / per_second / 3600
+        spent = " | ".join(f"{hours / share:.1f}" for share in (1, 0.5, 0.1))
+        lines.append(f"| {count} x {name} | {weights} | {per_second:,.0f} | {spent} |")
+    return "\n".join(lines) + "\n"
+
+
+def sizing_table() -> str:
     """Memory, cache and speed of every GPU and way to store the weights, for contexts of 8,192 tokens."""
     lines = [
         f"Per GPU {USABLE_SHARE:.0%} of its memory less {RESERVE_GB:g} GB is usable. BF16 weights take "

@@ -191,7 +191,7 @@ def size_hardware(
     users: Annotated[int, typer.Option(help="Requests at the same moment.", min=1)] = 32,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say whether Gazal-R1 32B fits, how fast it can be at best, and which profile to take. Arithmetic, not measured."""
+    """Say whether Gazal-R1 32B fits, its best speed, and which profile to take. Arithmetic, not measured."""
     import json
 
     from rich.console import Console

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 async def watch_audit(settings: Settings, metrics: Metrics) -> None:
-    """Check at once and then every `audit_check_interval_s`, for ever; return at once when there is nothing to check."""
+    """Check at once, then every `audit_check_interval_s`, for ever; return when there is nothing to check."""
     if settings.audit_file is None or not settings.audit_check_interval_s:
         return
     while True:

@@ -45,7 +45,7 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "INFO",
     "VLLM_LOGGING_COLOR": "0",
 }
-"""What every engine gets, in containers too: no telemetry, no look-ups on the hub, bounded fan-out, no prompts in logs."""
+"""What every engine gets, in containers too: no telemetry, no hub, bounded fan-out, no prompts in logs."""
 
 _TAIL_LINES = 15
 _STOP_S = 15.0

@@ -48,7 +48,9 @@ def prefetch(reference: str, to: Path) -> Manifest:
             to.rmdir()
         partial.rename(to)
     except OSError as error:
-        raise ArtifactError(f"{to} cannot be written ({error.strerror or error}); give --to a disk with room") from error
+        raise ArtifactError(
+            f"{to} cannot be written ({error.strerror or error}); give --to a disk with room"
+        ) from error
     return manifest
 
 

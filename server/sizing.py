@@ -180,7 +180,9 @@ def fit(
     if stored_gb >= room_gb:
         reason = f"the weights need {stored_gb:.1f} GB and {room_gb:.1f} GB are usable"
     elif at_once < users:
-        reason = f"the cache holds {cache_tokens:,} tokens and {users} x {context:,} = {users * context:,} are asked for"
+        reason = (
+            f"the cache holds {cache_tokens:,} tokens and {users} x {context:,} = {users * context:,} are asked for"
+        )
     else:
         reason = f"the cache holds {cache_tokens:,} tokens, {users * context:,} are asked for"
     bandwidth = gpu.bandwidth_gb_s * count

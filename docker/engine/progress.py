@@ -16,7 +16,7 @@ import urllib.request
 WORK = ("vllm:num_requests_running", "vllm:num_requests_waiting{", "vllm:num_requests_waiting ")
 
 
-def main():
+def main() -> None:
     """Probe once."""
     base, patience_s = sys.argv[1].rstrip("/"), float(sys.argv[2])
     try:
@@ -35,24 +35,24 @@ def main():
     sys.exit(f"the engine has work and has made no progress for {patience_s:g} s")
 
 
-def counters(base, timeout_s):
+def counters(base: str, timeout_s: float) -> list[str]:
     """The engine's own lines of its metrics."""
-    with urllib.request.urlopen(base + "/metrics", timeout=timeout_s) as reply:
+    with urllib.request.urlopen(base + "/metrics", timeout=timeout_s) as reply:  # noqa: S310
         return [line for line in reply.read().decode().splitlines() if line.startswith("vllm:")]
 
 
-def works(lines):
+def works(lines: list[str]) -> bool:
     """Whether requests run or wait."""
     return any(line.startswith(WORK) and float(line.rpartition(" ")[2]) for line in lines)
 
 
-def ask_for_a_token(base, timeout_s):
+def ask_for_a_token(base: str, timeout_s: float) -> None:
     """One token, for nobody."""
-    with urllib.request.urlopen(base + "/v1/models", timeout=timeout_s) as reply:
+    with urllib.request.urlopen(base + "/v1/models", timeout=timeout_s) as reply:  # noqa: S310
         model = json.load(reply)["data"][0]["id"]
     body = json.dumps({"model": model, "prompt": "a", "max_tokens": 1}).encode()
-    request = urllib.request.Request(base + "/v1/completions", body, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=timeout_s) as reply:
+    request = urllib.request.Request(base + "/v1/completions", body, {"content-type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=timeout_s) as reply:  # noqa: S310
         reply.read()
 
 

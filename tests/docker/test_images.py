@@ -88,7 +88,7 @@ def test_nothing_that_is_deployed_holds_a_secret_a_key_or_a_prompt() -> None:
         "    password: hunter22hunter22",
         "AKIA" + "ABCDEFGHIJKLMNOP",
         "kind: Secret\nmetadata: {name: x}\ndata: {key: c2VjcmV0c2VjcmV0}",
-        "args: [\"--chat\", \"A 64-year-old man with crushing chest pain for two hours\"]",
+        'args: ["--chat", "A 64-year-old man with crushing chest pain for two hours"]',
         "authorization: Bearer 0123456789abcdef0123",
     ],
 )

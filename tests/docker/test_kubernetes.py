@@ -1,4 +1,4 @@
-"""Every rendered overlay: valid for Kubernetes, restricted, closed to whom it does not concern, and as the profiles say.
+"""Every rendered overlay: valid, restricted, closed to whom it does not concern, and as the profiles say.
 
 kubernetes-validate knows Kubernetes' own kinds; of the custom ones no schema comes with it, so their required fields
 are checked here against what their projects document.
@@ -61,9 +61,10 @@ def test_each_overlay_holds_what_it_is_for() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_pod_meets_the_restricted_standard_and_writes_only_where_it_may(overlay: str) -> None:
-    assert find(rendered(overlay), "Namespace", "gazal")["metadata"]["labels"][
-        "pod-security.kubernetes.io/enforce"
-    ] == "restricted"
+    assert (
+        find(rendered(overlay), "Namespace", "gazal")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+        == "restricted"
+    )
     specs = [(each["metadata"]["name"], spec) for each in rendered(overlay) for spec in pod_specs(each)]
     assert len(specs) >= 3
     for name, spec in specs:
@@ -99,7 +100,11 @@ def may_reach(manifests: list[dict[str, Any]], source: str, target: str) -> bool
                 continue
             for rule in policy.get(direction, []):
                 for peer in rule.get(peers, []):
-                    if "podSelector" in peer and "namespaceSelector" not in peer and selects(peer["podSelector"], other):
+                    if (
+                        "podSelector" in peer
+                        and "namespaceSelector" not in peer
+                        and selects(peer["podSelector"], other)
+                    ):
                         return True
         return False
 
@@ -153,7 +158,9 @@ def test_every_pause_is_shorter_than_the_grace_period() -> None:
             for spec in pod_specs(manifest):
                 (container,) = spec["containers"]
                 environment = {each["name"]: each.get("value") for each in container.get("env", [])}
-                pause = int(container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["", 0])[1])
+                pause = int(
+                    container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["", 0])[1]
+                )
                 drain = float(environment.get("GAZAL_DRAIN_DELAY_S", 0)) + float(
                     environment.get("GAZAL_DRAIN_TIMEOUT_S", 0)
                 )
@@ -171,7 +178,9 @@ def test_both_pods_of_a_group_are_the_engine_of_the_base() -> None:
     assert leader["containers"][0]["args"][2:] == joined
     assert worker["containers"][0]["args"][2:] == [*joined, "--headless"]
     for pod in (leader, worker):
-        alike = {name: pod["containers"][0][name] for name in ("image", "env", "resources", "securityContext", "command")}
+        alike = {
+            name: pod["containers"][0][name] for name in ("image", "env", "resources", "securityContext", "command")
+        }
         assert alike == {name: base["containers"][0][name] for name in alike}
         assert pod["securityContext"] == base["securityContext"]
         assert pod["volumes"] == base["volumes"]

@@ -39,8 +39,8 @@ def gateway_samples() -> dict[str, set[str]]:
 
 def known() -> dict[str, set[str] | None]:
     """All names that an expression may use; None where the labels are not known."""
-    recorded = {rule["record"]: None for group in rule_groups() for rule in group["rules"] if "record" in rule}
-    engine = {name: None for name in VLLM_METRICS.read_text().split()}
+    recorded = dict.fromkeys(rule["record"] for group in rule_groups() for rule in group["rules"] if "record" in rule)
+    engine = dict.fromkeys(VLLM_METRICS.read_text().split())
     return {"up": None, **recorded, **engine, **gateway_samples()}
 
 

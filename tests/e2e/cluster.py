@@ -2,10 +2,10 @@
 
     make e2e-cluster            # about five minutes and 4 GB; not part of `make test`
 
-client -TLS-> nginx -> gateway -> vllm-router -> two vLLM replicas of the tiny model, and Prometheus with our rules. Under
-steady load one replica is killed (SIGKILL to all its processes) and started again, then the computing process of the
-other is frozen (SIGSTOP, so that its API and /health go on answering) and thawed. Asserted: no request is lost of which
-nothing had been streamed, the alerts fire and go out again, and both replicas work at the end.
+client -TLS-> nginx -> gateway -> vllm-router -> two vLLM replicas of the tiny model, and Prometheus with our rules.
+Under steady load one replica is killed (SIGKILL to all its processes) and started again, then the computing process of
+the other is frozen (SIGSTOP, so that its API and /health go on answering) and thawed. Asserted: no request is lost of
+which nothing had been streamed, probe and alerts tell and go out again, and both replicas work at the end.
 """
 
 from __future__ import annotations

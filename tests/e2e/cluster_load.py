@@ -1,4 +1,4 @@
-"""The load of `make e2e-cluster`: clients that ask again and again, half of them for streams, and note how each ended."""
+"""The load of `make e2e-cluster`: clients that ask again and again, half for streams, and note how each ended."""
 
 from __future__ import annotations
 

@@ -57,9 +57,7 @@ async def test_without_a_trail_there_is_nothing_to_check() -> None:
     assert math.isnan(value(metrics, "gazal_audit_chain_sound"))
 
 
-def test_a_trail_that_grows_while_it_is_read_is_sound(
-    trail: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trail_that_grows_while_it_is_read_is_sound(trail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The head was read last once, and then named a record that the reader had not seen."""
     from server import audit as module
 

@@ -41,7 +41,7 @@ def test_a_second_time_it_is_only_verified(source: Path, tmp_path: Path) -> None
     assert prefetch(str(source), target) == first
     assert (target / "model.safetensors").stat().st_mtime_ns == before
     (target / "model.safetensors").write_bytes(b"weighty")
-    with pytest.raises(ArtifactError, match="model.safetensors"):
+    with pytest.raises(ArtifactError, match=r"model\.safetensors"):
         prefetch(str(source), target)
 
 
@@ -78,9 +78,7 @@ def test_what_lies_in_the_hubs_cache_takes_no_second_place(source: Path, tmp_pat
     assert (tmp_path / "gazal" / "config.json").stat().st_ino != (source / "config.json").stat().st_ino
 
 
-def test_a_full_disk_is_found_before_copying(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_found_before_copying(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
     from server import prefetch as module

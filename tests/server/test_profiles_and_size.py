@@ -63,9 +63,7 @@ def test_the_local_engine_gets_the_flags_and_settings_win(model: Model, monkeypa
     assert value_of(words, "--tensor-parallel-size") == "2"
     assert value_of(words, "--max-model-len") == "16384"
     assert value_of(words, "--shutdown-timeout") == "300"
-    settings = Settings(
-        profile="reference", engine_context_tokens=4096, engine_args=["--tensor-parallel-size", "4"]
-    )
+    settings = Settings(profile="reference", engine_context_tokens=4096, engine_args=["--tensor-parallel-size", "4"])
     words = command(model, settings, Path("s"))
     assert value_of(words, "--max-model-len") == "4096"
     assert value_of(words, "--tensor-parallel-size") == "4"
@@ -101,7 +99,9 @@ def test_the_roofline_of_one_user_is_bandwidth_over_bytes_read() -> None:
 def test_the_question_of_the_documentation() -> None:
     asked = size(GPUS["h100"], 1, 8192, 32)
     assert (asked.fits, asked.profile) == (False, "balanced")
-    assert asked.advice.endswith("17 of 32 users with a full context would wait: 1 x h200 with fp8 weights would serve 32")
+    assert asked.advice.endswith(
+        "17 of 32 users with a full context would wait: 1 x h200 with fp8 weights would serve 32"
+    )
     assert size(GPUS["h100"], 2, 8192, 32).profile == "reference"
     assert size(GPUS["h200"], 1, 8192, 16).profile == "reference-h200"
     assert size(GPUS["h100"], 1, 8192, 8).profile == "balanced"
