@@ -7,11 +7,15 @@ CASE ?= 1
 SUITE ?= core
 BASE_URL ?= http://127.0.0.1:$(PORT)/v1
 
+<<<<<<< HEAD
 .PHONY: help setup demo serve eval bench-eval bench-training bench-gateway soak fuzz train-tiny test test-fast prove-controls lint clean
+=======
+.PHONY: help setup demo serve eval bench-eval bench-training bench-gateway soak fuzz e2e-cluster train-tiny test test-fast lint clean
+>>>>>>> deploy
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo "  Variables: MODEL=nano|DIR|org/repo[@revision]  PORT=8000  CASE=1..3  ONESHOT=1"
 	@echo "  of eval:   SUITE=smoke|core|full|robustness|trust  TASKS=a,b  LIMIT=n  REPEATS=n  MAX_TOKENS=n  BASE_URL=http://host:port/v1"
 
@@ -61,3 +65,6 @@ fuzz: setup  ## 100,000 mutated bodies against the gateway
 
 bench-gateway: setup  ## The gateway beside vllm-router, LiteLLM and a bare pass-through (ROUNDS)
 	@$(PY) tests/bench/gateway.py $(if $(ROUNDS),--rounds $(ROUNDS))
+
+e2e-cluster: setup  ## Two replicas, router, gateway, Prometheus and nginx, while one replica dies and one hangs (minutes)
+	@$(PY) -m tests.e2e.cluster

@@ -24,6 +24,9 @@ app.add_typer(audit, name="audit")
 def serve(
     context: typer.Context,
     model: Annotated[str | None, typer.Option(help="nano, a directory, or org/repo[@revision] on the hub.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Model and vLLM flags for one kind of hardware; `size` says which.")
+    ] = None,
     upstream: Annotated[
         str | None, typer.Option(help="Use the engine at http://host:port or unix:/path instead of starting one.")
     ] = None,
@@ -47,7 +50,7 @@ def serve(
     from server.settings import Settings
 
     console = Console(stderr=True)
-    given = {"model": model, "upstream": upstream, "host": host, "port": port}
+    given = {"model": model, "profile": profile, "upstream": upstream, "host": host, "port": port}
     try:
         settings = Settings.model_validate({name: value for name, value in given.items() if value is not None})
         status = run(settings, console)
@@ -178,6 +181,54 @@ def probe(
     except (OSError, ValueError) as error:
         reason = f"no answer ({error})"
     raise _failed(f"not ready: {reason}", 1)
+
+
+@app.command("size")
+def size_hardware(
+    gpu: Annotated[str, typer.Option(help="l4, rtx4090, l40s, a100-80, h100, h100-nvl, h200 or b200.")],
+    count: Annotated[int, typer.Option(help="GPUs that share one copy of the model.", min=1)] = 1,
+    context: Annotated[int, typer.Option(help="Tokens of prompt and reply together.", min=256)] = 8192,
+    users: Annotated[int, typer.Option(help="Requests at the same moment.", min=1)] = 32,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say whether Gazal-R1 32B fits, its best speed, and which profile to take. Arithmetic, not measured."""
+    import json
+
+    from rich.console import Console
+
+    from server.sizing import GPUS, size
+    from server.sizing_text import table
+
+    if gpu not in GPUS:
+        raise _failed(f"--gpu must be one of {', '.join(GPUS)}", 2)
+    try:
+        sizing = size(GPUS[gpu], count, context, users)
+    except ValueError as error:
+        raise _failed(str(error), 2) from None
+    if as_json:
+        typer.echo(json.dumps(sizing.as_dict(), indent=1))
+    else:
+        console = Console(width=120)
+        console.print(table(sizing, GPUS[gpu]))
+        console.print(sizing.advice, highlight=False, markup=False, soft_wrap=True)
+        console.print(f"source   {GPUS[gpu].source}\nnote     {sizing.note}", highlight=False, style="dim")
+    raise typer.Exit(0 if sizing.fits else 1)
+
+
+@app.command("prefetch")
+def prefetch_model(
+    reference: Annotated[str, typer.Argument(metavar="REF", help="nano, a directory, or org/repo[@revision].")],
+    to: Annotated[Path, typer.Option(help="Directory to make; done already, it is only verified.")],
+) -> None:
+    """Fetch and verify a model into a directory that any machine can serve from, without network."""
+    from gazal.artifact import ArtifactError
+    from server.prefetch import prefetch
+
+    try:
+        manifest = prefetch(reference, to)
+    except ArtifactError as error:
+        raise _failed(str(error), 1) from None
+    typer.echo(f"{manifest.name}, digest {manifest.digest[:16]}, {len(manifest.files)} files in {to}")
 
 
 def _key_file() -> KeyFile:

@@ -7,6 +7,7 @@ takes.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from server.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 class Admission:
@@ -22,6 +23,8 @@ class Admission:
 
     def __init__(self, max_running: int, max_waiting: int, max_wait_s: float) -> None:
         self.running = 0
+        self.on_waited: Callable[[float], object] = lambda _: None
+        """Told how many seconds each request waited, in vain or not."""
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._max_wait_s = max_wait_s
@@ -37,8 +40,13 @@ class Admission:
         """Hold one of the running places, waiting for it if need be. Raises ApiError 503 when that is hopeless."""
         if self.running < self._max_running and not self._queue:
             self.running += 1
+            self.on_waited(0.0)
         else:
-            await self._wait()
+            began = time.perf_counter()
+            try:
+                await self._wait()
+            finally:
+                self.on_waited(time.perf_counter() - began)
         try:
             yield
         finally:

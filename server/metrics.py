@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, ProcessCollector, generate_latest
@@ -47,6 +48,12 @@ class Metrics:
         self.in_flight = Gauge("gazal_requests_in_flight", "Requests being served.", registry=registry)
         self.queued = Gauge("gazal_requests_queued", "Requests that wait for a place.", registry=registry)
         self.running = Gauge("gazal_requests_running", "Requests that hold a place at the engine.", registry=registry)
+        self.queue_seconds = Histogram(
+            "gazal_queue_seconds",
+            "Time that a request waited for a place before the engine.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.disconnects = Counter(
             "gazal_client_disconnects", "Requests whose client left early.", ("route",), registry=registry
         )
@@ -72,10 +79,18 @@ class Metrics:
             "gazal_red_flags", "Emergency rules that held of a clinical request, by rule.", ("rule",), registry=registry
         )
 
+        self.audit_sound = Gauge(
+            "gazal_audit_chain_sound",
+            "1 when the last check found the whole audit trail sound, 0 when not, NaN before the first.",
+            registry=registry,
+        )
+        self.audit_sound.set(math.nan)
+
     def watch(self, admission: Admission) -> None:
         """Read queue and running places when scraped."""
         self.queued.set_function(lambda: admission.waiting)
         self.running.set_function(lambda: admission.running)
+        admission.on_waited = self.queue_seconds.observe
 
     def finished(self, route: str, exchange: Exchange, seconds: float) -> None:
         """Count a request that is over."""

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.keys import keys_path
+from server.profiles import MAX_TOKENS_DEFAULT, Profile, load
 
 ApiKeyText = Annotated[str, Field(min_length=32, max_length=256)]
 
@@ -25,6 +26,8 @@ class Settings(BaseSettings):
 
     model: str = "nano"
     """`nano`, a directory, or `org/repo[@revision]` on the Hugging Face hub."""
+    profile: str | None = None
+    """Model and vLLM flags for one kind of hardware: `reference`, `reference-h200`, `balanced`, `latency` or `cpu`."""
     upstream: str | None = None
     """An engine that already runs (`http://host:port` or `unix:/path`); without it the gateway starts its own."""
     host: str = "127.0.0.1"
@@ -58,6 +61,8 @@ class Settings(BaseSettings):
     """Write the audit trail here; without it there is none."""
     audit_rotate_bytes: Annotated[int, Field(ge=4096)] = 256 << 20
     """Begin a new file of the audit trail when the running one is longer."""
+    audit_check_interval_s: Annotated[float, Field(ge=0)] = 3600.0
+    """How often a process of its own checks the whole trail, for the metric `gazal_audit_chain_sound`; 0 never does."""
     otlp_endpoint: str | None = None
     """Send traces without content to this OpenTelemetry collector (`http://host:4318/v1/traces`)."""
     calibration_file: Path | None = None
@@ -70,7 +75,7 @@ class Settings(BaseSettings):
     """Longest request body; longer ones get 413 before they are parsed."""
     body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     """Longest time in which a request's body must arrive."""
-    max_tokens_default: Annotated[int, Field(ge=1)] = 4096
+    max_tokens_default: Annotated[int, Field(ge=1)] = MAX_TOKENS_DEFAULT
     """Tokens a reply may have when the request does not say; enough for reasoning and answer."""
     max_tokens_limit: Annotated[int, Field(ge=1)] = 16384
     """Highest `max_tokens` a request may ask for."""
@@ -119,6 +124,13 @@ class Settings(BaseSettings):
     engine_restarts: Annotated[int, Field(ge=0)] = 3
     """Restarts of an engine that died or stalled within ten minutes, before the server gives up."""
 
+    @field_validator("profile")
+    @classmethod
+    def _known_profile(cls, value: str | None) -> str | None:
+        if value is not None:
+            load(value)
+        return value
+
     @field_validator("upstream")
     @classmethod
     def _upstream_form(cls, value: str | None) -> str | None:
@@ -128,6 +140,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        profile = self.engine_profile()
+        if profile and "model" not in self.model_fields_set:
+            self.model = profile.model
         if bool(self.oidc_issuer) != bool(self.oidc_audience):
             raise ValueError("GAZAL_OIDC_ISSUER and GAZAL_OIDC_AUDIENCE belong together; set both")
         if not _is_loopback(self.host) and not (
@@ -138,6 +153,10 @@ class Settings(BaseSettings):
                 "with `python -m server keys create NAME`, or listen on 127.0.0.1"
             )
         return self
+
+    def engine_profile(self) -> Profile | None:
+        """The profile, where one was named."""
+        return load(self.profile) if self.profile else None
 
     def hosts(self) -> frozenset[str]:
         """What the Host header may hold; empty for anything."""

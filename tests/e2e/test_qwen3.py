@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -97,6 +100,14 @@ def test_structured_output_samples_logprobs_and_responses(sdk: openai.OpenAI) ->
     response = sdk.responses.create(model="tiny-qwen3", input="hello", temperature=0, max_output_tokens=200)
     assert [item.type for item in response.output] == ["reasoning", "message"]
     assert response.output_text.strip().endswith("\\boxed{A}")
+
+
+def test_the_engine_exports_the_metrics_that_alerts_and_dashboard_rely_on(qwen: Stack) -> None:
+    with urllib.request.urlopen(f"{qwen.base}/metrics/engine", timeout=10) as reply:
+        page = reply.read().decode()
+    exported = set(re.findall(r"^(vllm:\w+)", page, re.MULTILINE))
+    listed = set((Path(__file__).parents[2] / "docker" / "prometheus" / "vllm-metrics.txt").read_text().split())
+    assert listed - exported == set(), "this vLLM lacks metrics; correct docker/prometheus/vllm-metrics.txt"
 
 
 @pytest.mark.slow
