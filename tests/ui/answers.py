@@ -60,7 +60,8 @@ def finished(**changes: Any) -> Run:
 
 def vote(**changes: Any) -> dict[str, Any]:
     told = {
-        "method": "self-consistency", "samples": 5, "agreeing": 4, "tied": False, "calibrated": False, "probability": None,
+        "method": "self-consistency", "samples": 5, "agreeing": 4, "tied": False, "calibrated": False,
+        "probability": None,
         "dissent": [{"value": "B", "failure": None, "count": 1}],
     }  # fmt: skip
     return told | changes
@@ -68,4 +69,10 @@ def vote(**changes: Any) -> dict[str, Any]:
 
 def sample(value: str | None, failure: str | None = None) -> dict[str, Any]:
     final = {"value": value, "text": None, "failure": failure, "method": None}
-    return {"answer": "An answer.", "final_answer": final, "steps": 2, "reasoning_complete": True, "finish_reason": "stop"}
+    return {
+        "answer": "An answer.",
+        "final_answer": final,
+        "steps": 2,
+        "reasoning_complete": True,
+        "finish_reason": "stop",
+    }

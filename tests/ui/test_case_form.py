@@ -45,7 +45,10 @@ def test_the_preview_is_the_prompt_of_the_shared_library() -> None:
 
 def test_a_measurement_keeps_the_unit_it_was_written_in() -> None:
     rows = [{"key": "temperature", "value": "101.5", "unit": "°F"}, {"key": "weight", "value": "", "unit": "kg"}]
-    labs = [{"key": "creatinine", "value": "2.9", "unit": "mg/dL"}, {"key": "", "name": "Copper", "value": "11", "unit": "µmol/L"}]
+    labs = [
+        {"key": "creatinine", "value": "2.9", "unit": "mg/dL"},
+        {"key": "", "name": "Copper", "value": "11", "unit": "µmol/L"},
+    ]
     parsed = parse(replace(WELL, vitals=rows, labs=labs))
     assert parsed.request is not None
     assert parsed.request["case"]["vitals"] == {"temperature": {"value": 101.5, "unit": "°F"}}

@@ -72,8 +72,9 @@ def test_a_megabyte_is_cut_and_drawn_in_a_moment(text: str) -> None:
 
 def test_an_answer_is_taken_apart_into_its_labelled_parts() -> None:
     found = sections(
-        "## Clinical Assessment\n**Primary Diagnosis**: Sepsis\n**Must Not Miss:** Meningitis\n**Supporting Findings**:\n- fever\n"
-        "- rash\n**Odd Label**: text\n\nFinal answer: \\boxed{C}"
+        "## Clinical Assessment\n**Primary Diagnosis**: Sepsis\n"
+        "**Must Not Miss:** Meningitis\n**Supporting Findings**:\n"
+        "- fever\n- rash\n**Odd Label**: text\n\nFinal answer: \\boxed{C}"
     )
     assert [(each.kind, each.label) for each in found] == [
         ("lead", "Primary Diagnosis"),

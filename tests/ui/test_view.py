@@ -56,7 +56,14 @@ def test_a_finished_case_shows_the_card_the_readout_and_closes_the_reasoning() -
     assert 'data-auto="closed"' in drawn
     assert drawn.count(EN["close_reasoning"]) == 1
     assert "not proof of how it decided" in drawn
-    assert [kind for kind in re.findall(r"gz-card-(\w+)", drawn)] == ["lead", "danger", "for", "against", "missing", "next"]
+    assert re.findall(r"gz-card-(\w+)", drawn) == [
+        "lead",
+        "danger",
+        "for",
+        "against",
+        "missing",
+        "next",
+    ]
     assert "A Adrenaline" in words(drawn)
     assert "20.0 tokens/s" in drawn
     assert "a" * 64 in drawn
