@@ -25,6 +25,10 @@ NOT_COMPARED = ("stream", "temperature", "max_tokens", "model")
 """Parts of a request that do not make it another question."""
 
 
+MAX_PAUSE_S = 2.0
+"""Longer pauses of a recording are shortened to this when it is shown."""
+
+
 class RecordingError(ValueError):
     """A recording cannot be read; the message names the file."""
 
@@ -84,7 +88,7 @@ async def record(source: Source, request: dict[str, Any], path: Path) -> Recordi
 
 @dataclass(frozen=True)
 class ReplaySource:
-    """Answers from recordings, at the pace at which they came (`pace` 1), or faster (0: at once)."""
+    """Answers from recordings, at the pace at which they came (`pace` 1; long pauses shortened), or at once (0)."""
 
     recordings: Sequence[Recording]
     pace: float = 1.0
@@ -114,6 +118,6 @@ class ReplaySource:
         passed = 0.0
         for at, event in recording.events:
             if self.pace:
-                await asyncio.sleep((at - passed) * self.pace)
+                await asyncio.sleep(min(at - passed, MAX_PAUSE_S) * self.pace)
             passed = at
             yield event

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import socket
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,9 +18,8 @@ from ui.examples import load_examples
 from ui.replay import RecordingError, ReplaySource, load_recordings, record
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ui.app import Services
+    from ui.replay import Recording
     from ui.settings import UiSettings
 
 COMPARED = "child"
@@ -101,12 +102,20 @@ def requests_to_record(settings: UiSettings) -> dict[str, dict[str, Any]]:
 
 
 def record_all(settings: UiSettings, directory: Path) -> None:
-    """Record every example from the server. Raises Failure or OSError."""
-    console = Console()
+    """Record every example from the server, all asked at once. Raises Failure or OSError, and then changes nothing."""
     client = client_of(settings)
+    requests = requests_to_record(settings)
+
+    async def ask_all(into: Path) -> list[Recording]:
+        asked = (record(client, request, into / f"{name}.jsonl") for name, request in requests.items())
+        return await asyncio.gather(*asked)
+
     directory.mkdir(parents=True, exist_ok=True)
-    for old in directory.glob("*.jsonl"):
-        old.unlink()
-    for name, request in requests_to_record(settings).items():
-        made = asyncio.run(record(client, request, directory / f"{name}.jsonl"))
-        console.print(f"{name}: {made.model}, {len(made.events)} events, {made.events[-1][0]:.0f} s", markup=False)
+    with tempfile.TemporaryDirectory(dir=directory) as fresh:
+        made = asyncio.run(ask_all(Path(fresh)))
+        for old in directory.glob("*.jsonl"):
+            old.unlink()
+        for new in Path(fresh).glob("*.jsonl"):
+            new.replace(directory / new.name)
+    for name, each in zip(requests, made, strict=True):
+        Console().print(f"{name}: {each.model}, {len(each.events)} events, {each.events[-1][0]:.0f} s", markup=False)

@@ -61,10 +61,22 @@ QUIET = [
 
 
 @dataclass
+class NotingEngine(FakeEngine):
+    """A fake engine that notes when each piece of text left it."""
+
+    noted: list[tuple[float, str]] = field(default_factory=list)
+
+    async def _event(self, response: Any, body: Any, kind: str, choices: list[Any], **extra: Any) -> None:
+        for choice in choices:
+            self.noted.append((time.time(), choice.get("delta", {}).get("content") or ""))
+        await super()._event(response, body, kind, choices, **extra)
+
+
+@dataclass
 class Stage:
     """Everything that runs, and where."""
 
-    engine: FakeEngine
+    engine: NotingEngine
     second: FakeEngine
     ui: str
     gateway: str
@@ -72,6 +84,14 @@ class Stage:
     directory: Path
     key_file: KeyFile
     add: Callable[..., str] = field(repr=False)
+
+    def sent(self) -> list[tuple[float, str]]:
+        """When the first engine had sent so much of its reply, with all the text up to then."""
+        whole, out = "", []
+        for at, text in self.engine.noted:
+            whole += text
+            out.append((at, whole))
+        return out
 
     def reset(self) -> None:
         """Both engines as at the start."""
@@ -109,7 +129,7 @@ async def page_at(settings: UiSettings, recordings: Path | None = None, pace: fl
 
 
 async def _run_stage(ready: Callable[[Stage], None], stop: asyncio.Event, directory: Path) -> None:
-    engine, second = FakeEngine(reply=REPLY, chunk_chars=40), FakeEngine(reply=REPLY, chunk_chars=40)
+    engine, second = NotingEngine(reply=REPLY, chunk_chars=40), FakeEngine(reply=REPLY, chunk_chars=40)
     keys = KeyFile(directory / "keys.json", SECRET)
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
@@ -157,9 +177,12 @@ def stage() -> Iterator[Stage]:
         thread.join(20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, kept off the network. CI must have it; elsewhere its tests are skipped without."""
+    """Debian's Chromium, kept off the network. CI must have it; elsewhere its tests are skipped without.
+
+    Of the module, since Playwright's blocking interface takes the thread's only event loop while it runs.
+    """
     path = shutil.which("chromium") or CHROMIUM
     if not Path(path).exists():
         if os.environ.get("CI"):

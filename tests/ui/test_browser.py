@@ -203,8 +203,12 @@ def failing(page: Page, kind: str) -> str:
     return shown
 
 
-@pytest.mark.parametrize(("fault", "kind"), [("stall_midstream", "silent"), ("status_500", "engine"), ("reset", "engine")])
-def test_an_engine_that_fails_leads_to_plain_words_and_a_way_on(stage: Stage, page: Page, fault: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("stall_midstream", "silent"), ("status_500", "engine"), ("reset", "engine")]
+)
+def test_an_engine_that_fails_leads_to_plain_words_and_a_way_on(
+    stage: Stage, page: Page, fault: str, kind: str
+) -> None:
     stage.engine.fault = fault  # type: ignore[assignment]
     example(page)
     page.click("#gz-run")
@@ -252,7 +256,9 @@ def test_hostile_cases_and_answers_do_nothing_load_nothing_and_break_nothing(sta
         "<style>body{display:none}</style><base href='http://evil.example'>"
     )
     long = "W" * 3_000
-    stage.engine.reply = f"<think>\nStep 1: {bad}\nStep 2: {long}\n</think>\n\n## A\n**Primary Diagnosis**: {bad}\n{long}"
+    stage.engine.reply = (
+        f"<think>\nStep 1: {bad}\nStep 2: {long}\n</think>\n\n## A\n**Primary Diagnosis**: {bad}\n{long}"
+    )
     stage.engine.chunk_chars = 400
     page.fill("#gz-complaint textarea", bad)
     page.fill("#gz-own textarea", bad)

@@ -18,7 +18,7 @@ EN: dict[str, str] = {
     "recorded_chip": "recorded answers",
     "digest": "artifact",
     "recorded_banner": "Recorded answers: nothing is computed now. They were recorded on {date} from {model} (artifact "
-    "{digest}), with their timing.",
+    "{digest}), with their timing; pauses over 2 s are shortened.",
     "recorded_untrained": "This is the untrained base of the small model; the server held it to the form of an answer. "
     "The form is real, the medicine is not.",
     "recorded_hint": "Choose an example below and run it; another case has no recording.",
