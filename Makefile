@@ -8,10 +8,14 @@ SUITE ?= core
 BASE_URL ?= http://127.0.0.1:$(PORT)/v1
 
 <<<<<<< HEAD
+<<<<<<< HEAD
 .PHONY: help setup demo serve eval bench-eval bench-training bench-gateway soak fuzz train-tiny test test-fast prove-controls lint clean
 =======
 .PHONY: help setup demo serve eval bench-eval bench-training bench-gateway soak fuzz e2e-cluster train-tiny test test-fast lint clean
 >>>>>>> deploy
+=======
+.PHONY: help setup demo serve ui eval bench-eval bench-training bench-gateway soak fuzz train-tiny test test-fast lint clean
+>>>>>>> ui
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -27,6 +31,9 @@ demo: setup  ## Serve the small model, reason through a case, run 16 questions, 
 
 serve: setup  ## Serve MODEL on PORT until Ctrl-C
 	@$(PY) -m server --model $(MODEL) --port $(PORT)
+
+ui: setup  ## The clinician demo on 7860, over the server at PORT (REPLAY=1: over recorded answers, no server)
+	@$(PY) -m ui --server-url http://127.0.0.1:$(PORT) $(if $(REPLAY),--replay)
 
 eval: setup  ## Benchmark the running server and write reports/RUN/report.html; goes on where it was stopped
 	@$(PY) -m eval run --suite $(SUITE) --base-url $(BASE_URL) $(if $(TASKS),--tasks $(TASKS)) $(if $(LIMIT),--limit $(LIMIT)) \

@@ -1,6 +1,6 @@
-"""The demonstration behind `make demo`: serve the small model, reason through a case, run a short benchmark.
+"""The demonstration behind `make demo`: serve the small model, reason through a case, run a short benchmark, show the page.
 
-It is a client like any other: it starts `python -m server` and talks to it over HTTP only.
+It is a client like any other: it starts `python -m server` and `python -m ui` and talks to the server over HTTP only.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--ui-port", type=int, default=7860)
     parser.add_argument("--case", type=int, default=1, choices=range(1, len(CASES) + 1))
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--oneshot", action="store_true", help="stop at the end instead of staying up")
@@ -53,6 +54,7 @@ def main() -> int:
         env=os.environ | {"GAZAL_LOG_LEVEL": "warning"},
         start_new_session=True,  # Ctrl-C reaches this script, which then stops the server in order
     )
+    page: subprocess.Popen[bytes] | None = None
     try:
         base = f"http://127.0.0.1:{options.port}"
         if not wait_ready(base, server):
@@ -61,12 +63,15 @@ def main() -> int:
         status = run_benchmark(base)
         show_next_steps(base)
         if not options.oneshot:
+            page = start_page(base, options.ui_port)
             console.print("\nServing until Ctrl-C.")
             server.wait()
     except KeyboardInterrupt:
         console.print("\nstopping")
         status = 0
     finally:
+        if page is not None:
+            stop(page)
         stop(server)
     return status
 
@@ -143,11 +148,19 @@ def run_benchmark(base: str) -> int:
     return status
 
 
+def start_page(base: str, port: int) -> subprocess.Popen[bytes]:
+    """Start the clinician demo over the running server; it prints its address itself."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ui", "--server-url", base, "--port", str(port)], start_new_session=True
+    )
+
+
 def show_next_steps(base: str) -> None:
     """Where to go from here."""
     console.print(
         Markdown(
             f"**Next**\n\n- API and its description: {base}/docs\n"
+            "- the page for clinicians follows below; recorded answers without a server: `make ui REPLAY=1`\n"
             "- another case: `make demo CASE=2`; your own weights: `make serve MODEL=DIR|org/repo`\n"
             "- real benchmarks: `GAZAL_DATA_DIR=... make eval`\n- README.md and docs/"
         )

@@ -48,7 +48,7 @@ def test_splitting_and_extraction_need_not_even_pydantic() -> None:
     assert "pydantic" not in loaded_by("import gazal.trace, gazal.answers, gazal.prompting")
 
 
-@pytest.mark.parametrize("door", ["server", "eval"])
+@pytest.mark.parametrize("door", ["server", "eval", "ui"])
 def test_help_loads_nothing_heavy(door: str) -> None:
     code = f"import runpy, sys; sys.argv = ['{door}', '--help']\ntry: runpy.run_module('{door}', run_name='__main__')\n"
     code += "except SystemExit: print('LOADED', *{name.partition('.')[0] for name in sys.modules})"
