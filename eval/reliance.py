@@ -141,8 +141,10 @@ def judge(artifact: str, subjects: list[Subject], said: dict[Thinking, list[str 
         }
         for thinking, labels in said.items()
     }
-    differences = {each: compare(scores["own"], scores[each], {}) for each in THINKING if each != "own"}
-    corrected = holm({each: difference.p for each, difference in differences.items()})
+    differences: dict[str, Comparison] = {
+        each: compare(scores["own"], scores[each], {}) for each in THINKING if each != "own"
+    }
+    corrected = holm({name: difference.p for name, difference in differences.items()})
     conditions = []
     for thinking in THINKING:
         right = round(sum(score for (score,) in scores[thinking].values()))

@@ -16,8 +16,10 @@ from gazal.prompting import RESEARCH_LABELS
 from gazal.trace import parse
 from training.__main__ import app
 from training.clinic.cases import draw, tell
-from training.clinic.generate import SPLITS, Example, generate, held_out_conditions
+from training.clinic.english import lower_first
+from training.clinic.generate import SPLITS, Example, Scope, generate, held_out_conditions
 from training.clinic.knowledge import PRESENTATIONS, Clinic, KnowledgeError, load, undiscriminated
+from training.clinic.questions import DOUBT, TOPICS, Topic
 from training.clinic.studies import conclude, risk_ratio
 from training.rewards import RewardPolicy, score
 
@@ -112,6 +114,117 @@ def test_steps_cite_only_what_the_case_says(train: list[Example]) -> None:
         assert cited
         for finding in cited[1].split("; "):
             assert finding.casefold() in example.prompt.casefold(), finding
+
+
+def test_every_answer_of_compact_length_earns_the_whole_reward_and_cites_only_the_case(clinic: Clinic) -> None:
+    for example in generate(clinic, "train", 600, 4, Scope(length="compact")):
+        closed = choices(example)
+        tokens = [hash(word) for word in example.completion.split()]
+        found = score(example.completion, example.answer or "", closed, tokens, RewardPolicy(), prompt=example.prompt)
+        assert found.lacks == (), example.completion
+        if example.mode == "mcq":
+            assert example.answer is not None
+            step = example.completion.partition("</think>")[0].strip().splitlines()[-1]
+            assert step.endswith(f": {example.options[example.answer]}. This is option {example.answer}."), step
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_the_right_option_is_not_given_away_by_its_length(clinic: Clinic, topic: Topic) -> None:
+    asked = list(generate(clinic, "train", 500, 12, Scope((topic,), only_closed=True, length="compact")))
+    chance = sum(1 / len(each.options) for each in asked) / len(asked)
+    for pick in (max, min):
+        hits = sum(pick(each.options, key=lambda label: len(each.options[label])) == each.answer for each in asked)
+        assert hits / len(asked) < chance + 0.13, pick
+
+
+def test_insufficient_information_is_right_where_two_conditions_fit_and_now_and_then_wrong_elsewhere(
+    clinic: Clinic,
+) -> None:
+    examples = list(generate(clinic, "train", 2500, 6, Scope(length="compact")))
+    undecided = [each for each in examples if " or " in each.combination.partition(":")[0]]
+    assert 0.04 <= len(undecided) / len(examples) <= 0.08
+    for example in undecided:
+        ids = example.combination.partition(": ")[0].split(" or ")
+        shown = set(example.combination.partition(": ")[2].split(", "))
+        for each in ids:
+            assert shown <= clinic.conditions[each].findings.all_present()
+        if example.mode == "mcq":
+            assert example.options[example.answer or ""] in DOUBT
+            if example.topic == "diagnosis":
+                assert {clinic.conditions[each].name for each in ids} <= set(example.options.values())
+        else:
+            assert "insufficient information" in example.completion.casefold()
+    offered = [each for each in examples if DOUBT & set(each.options.values())]
+    right = sum(each.options[each.answer or ""] in DOUBT for each in offered)
+    assert 0.3 <= right / len(offered) <= 0.6
+
+
+def test_a_decided_case_fits_no_other_condition_of_its_presentation(clinic: Clinic) -> None:
+    rng = random.Random(3)
+    for presentation in clinic.presentations:
+        for condition in presentation.conditions:
+            for _ in range(5):
+                patient = draw(condition, presentation, rng)
+                others = [each for each in presentation.conditions if each.id != condition.id]
+                assert patient is None or not any(
+                    set(patient.present) <= other.findings.all_present() for other in others
+                )
+
+
+def test_a_question_about_the_test_does_not_show_its_result(clinic: Clinic) -> None:
+    for example in generate(clinic, "train", 150, 5, Scope(("test",), only_closed=True, length="compact")):
+        if clinic.conditions[example.condition].tests[0].name == "12-lead ECG":
+            case = example.prompt.partition("\n<case>\n")[2].partition("\n</case>\n")[0].casefold()
+            assert "ecg" not in case
+            assert "electrocardiogram" not in case
+
+
+def test_negatives_stand_under_the_heading_of_their_kind(clinic: Clinic) -> None:
+    rng = random.Random(7)
+    labels = {"symptom": "Complaint", "history": "History", "sign": "Examination", "vital": "Vitals"}
+    for presentation in clinic.presentations:
+        for condition in presentation.conditions:
+            patient = draw(condition, presentation, rng)
+            if patient is None:
+                continue
+            lines = dict(line.split(": ", 1) for line in tell(patient, "structured", rng).splitlines())
+            for finding in patient.absent:
+                kind = presentation.findings[finding].kind
+                if kind in labels:
+                    assert patient.told[finding] in lines[labels[kind]]
+
+
+def test_facts_of_no_importance_can_be_true_of_the_patient(train: list[Example]) -> None:
+    for example in train:
+        if re.search(r"\b\d+-month-old|\b[0-9]-year-old", example.prompt):
+            assert not re.search(r"works? in|job in|grown-up children|retired", example.prompt), example.prompt
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Addison disease", "Addison disease"),
+        ("Kawasaki disease", "Kawasaki disease"),
+        ("IgA vasculitis (Henoch-Schönlein purpura)", "IgA vasculitis (Henoch-Schönlein purpura)"),
+        ("D-dimer, then CT", "D-dimer, then CT"),
+        ("A needle aspiration", "a needle aspiration"),
+        ("Ludwig angina", "Ludwig angina"),
+        ("Acute appendicitis", "acute appendicitis"),
+        ("CT of the head", "CT of the head"),
+        ("AV nodal re-entrant tachycardia", "AV nodal re-entrant tachycardia"),
+    ],
+)
+def test_names_keep_their_capital_in_mid_sentence(text: str, expected: str) -> None:
+    assert lower_first(text) == expected
+
+
+def test_no_sentence_ends_twice_and_no_article_stands_wrong(train: list[Example]) -> None:
+    for example in train:
+        case = example.prompt.partition("\n<case>\n")[2].partition("\n</case>\n")[0]
+        for text in (case, example.completion):
+            assert ".." not in text
+            assert not re.search(r"\ba (?:8|11|18)-(?:year|month)", text)
+            assert ". ." not in text
 
 
 def test_all_modes_and_letters_occur(train: list[Example]) -> None:

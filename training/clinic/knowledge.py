@@ -288,7 +288,9 @@ def load(directory: Path = PRESENTATIONS) -> Clinic:
 
 def _read(path: Path) -> Presentation:
     try:
-        return Presentation.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        # The loader in C reads the files in a tenth of the time of the one in Python.
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        return Presentation.model_validate(document)
     except yaml.YAMLError as error:
         raise KnowledgeError(f"{path.name}: not YAML ({error})") from error
     except ValidationError as error:

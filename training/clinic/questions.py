@@ -84,7 +84,7 @@ _QUESTIONS: dict[Topic, tuple[str, ...]] = {
         "What would be a favourable sign for the course?",
     ),
 }
-_DOUBT: tuple[str, ...] = (
+_DOUBT_TEXTS: tuple[str, ...] = (
     "The information given does not decide between the candidates",
     "Insufficient information to choose among these",
     "It cannot be decided from what is known so far",
@@ -101,6 +101,8 @@ _DOUBT: tuple[str, ...] = (
     "Open until more is known",
     "These data do not allow a decision",
 )
+DOUBT = frozenset(_DOUBT_TEXTS)
+"""The options that say that the case does not decide."""
 _FACTORS = ("Also known: {}", "To be considered: {}", "Relevant for the choice: {}", "One more fact: {}", "Note: {}")
 
 
@@ -146,7 +148,7 @@ def ask(patient: Patient, topic: Topic, rng: random.Random, *, barred: Collectio
     count = rng.choice((2, 3, 3, 3, 4)) - len(must)
     chosen = [*must, *_chosen_by_length(right, distinct, max(0, min(len(distinct), count)), rng)]
     if not patient.rival and topic in UNDECIDED_TOPICS and rng.random() < _DOUBT_DISTRACTOR_CHANCE:
-        chosen[-1] = rng.choice(_DOUBT)
+        chosen[-1] = rng.choice(_DOUBT_TEXTS)
     texts = [right, *chosen]
     rng.shuffle(texts)
     options = dict(zip(OPTION_LABELS, texts, strict=False))
@@ -195,9 +197,9 @@ def _undecided(patient: Patient, topic: Topic, rng: random.Random, barred: Colle
     others = [each for each in _others(patient, barred) if each.id != patient.rival.id]
     pair = (patient.condition, patient.rival)
     if topic == "diagnosis":
-        return _Material(rng.choice(_DOUBT), [o.name for o in others], must=tuple(each.name for each in pair))
+        return _Material(rng.choice(_DOUBT_TEXTS), [o.name for o in others], must=tuple(each.name for each in pair))
     first = tuple(each.treatment.first_line for each in pair)
-    return _Material(rng.choice(_DOUBT), [o.treatment.first_line for o in others], must=first)
+    return _Material(rng.choice(_DOUBT_TEXTS), [o.treatment.first_line for o in others], must=first)
 
 
 def _material(patient: Patient, topic: Topic, rng: random.Random, barred: Collection[str]) -> _Material:
