@@ -28,13 +28,16 @@ def create_app(gateway: Gateway) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         check("")  # reads the vocabulary now, a quarter of a second that no request should pay
         await gateway.progress.look()
-        watching = asyncio.create_task(gateway.progress.watch())
+        background = [asyncio.create_task(gateway.progress.watch())]
+        if gateway.content:
+            background.append(asyncio.create_task(gateway.content.sweep()))
         try:
             yield
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            for task in background:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             gateway.progress.close()
             gateway.upstream.close()
 

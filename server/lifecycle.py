@@ -28,6 +28,7 @@ from server.access import Access
 from server.agreement import load_calibration
 from server.app import create_app
 from server.audit import AuditLog
+from server.content import ContentStore
 from server.engine import Engine
 from server.errors import ApiError
 from server.gateway import UNVERIFIED, Gateway, Served
@@ -136,7 +137,7 @@ async def _serve(settings: Settings, model: Model | None, listener: socket.socke
 
 
 def build_gateway(settings: Settings, upstream: Upstream, served: Served) -> Gateway:
-    """The gateway that the settings describe. Raises KeysError, AuditError or ValueError naming what to correct."""
+    """The gateway that the settings describe. Raises KeysError, AuditError, ContentError or ValueError with the fix."""
     secret = load_secret(settings.secret_file)
     tokens = None
     if settings.oidc_issuer and settings.oidc_audience:
@@ -150,9 +151,16 @@ def build_gateway(settings: Settings, upstream: Upstream, served: Served) -> Gat
         Access(KeyFile(keys_path(settings.keys_file), secret), settings.api_keys, tokens),
         audit=AuditLog(settings.audit_file, secret, settings.audit_rotate_bytes) if settings.audit_file else None,
         traces=Traces(settings.otlp_endpoint) if settings.otlp_endpoint else None,
+        content=_content_store(settings),
         calibration=load_calibration(settings.calibration_file) if settings.calibration_file else None,
         cache_salt_key=derived(secret, "cache-salt"),
     )
+
+
+def _content_store(settings: Settings) -> ContentStore | None:
+    if settings.content_dir is None:
+        return None
+    return ContentStore(settings.content_dir, 3600 * settings.content_keep_hours, redacted=settings.content_redacted)
 
 
 async def supervise(engine: Engine, gateway: Gateway) -> None:

@@ -60,6 +60,13 @@ class Settings(BaseSettings):
     """Begin a new file of the audit trail when the running one is longer."""
     otlp_endpoint: str | None = None
     """Send traces without content to this OpenTelemetry collector (`http://host:4318/v1/traces`)."""
+    content_dir: Path | None = None
+    """Keep the text of clinical requests that ask for it (`x-gazal-keep-content: yes`) and of their replies here;
+    without it nothing is kept."""
+    content_keep_hours: Annotated[float, Field(ge=0.1, le=24 * 366)] = 168.0
+    """Delete kept content before it is so old."""
+    content_redacted: bool = True
+    """Replace what may identify a person before content is kept."""
     calibration_file: Path | None = None
     """Calibration of the agreement of samples, written by an evaluation run."""
 
