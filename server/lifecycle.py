@@ -55,7 +55,7 @@ def run(settings: Settings, console: Console) -> int:
     configure_logs(settings.log_level)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _reserved_port(settings) as listener:
-        model = None if settings.upstream else _verified(settings.model, console)
+        model = None if settings.upstream else _verified(settings, console)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(_serve(settings, model, listener, console))
@@ -242,11 +242,18 @@ def _reserved_port(settings: Settings) -> socket.socket:
     return listener
 
 
-def _verified(reference: str, console: Console) -> Model:
+def _verified(settings: Settings, console: Console) -> Model:
+    """The weights, hashed in this call and, where a digest is required, of that digest. Raises ArtifactError."""
+    reference, required = settings.model, settings.require_digest
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(f"verifying {reference}", total=None)
         model = resolve(reference, progress=lambda done, total: bars.update(bar, completed=done, total=total))
+    if required and model.manifest.digest != required:
+        raise ArtifactError(
+            f"{model.path} has the digest {model.manifest.digest}, and GAZAL_REQUIRE_DIGEST asks for {required}; give "
+            "--model the artifact of that digest, or correct the setting"
+        )
     digest = model.manifest.digest[:16]
     console.print(f"model    {model.manifest.name}, digest {digest}, {model.path}", highlight=False, soft_wrap=True)
     return model

@@ -25,6 +25,8 @@ class Settings(BaseSettings):
 
     model: str = "nano"
     """`nano`, a directory, or `org/repo[@revision]` on the Hugging Face hub."""
+    require_digest: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
+    """Serve no weights but those of this artifact digest, as it stands in `gazal.json` and `/v1/models`."""
     upstream: str | None = None
     """An engine that already runs (`http://host:port` or `unix:/path`); without it the gateway starts its own."""
     host: str = "127.0.0.1"
@@ -133,8 +135,20 @@ class Settings(BaseSettings):
             raise ValueError("must look like http://host:port or unix:/path/to/socket")
         return value.rstrip("/") if value else value
 
+    @field_validator("engine_args")
+    @classmethod
+    def _no_remote_code(cls, value: list[str]) -> list[str]:
+        if any(each.replace("_", "-").startswith("--trust-remote-code") for each in value):
+            raise ValueError("--trust-remote-code would run the code of a model; use weights that vLLM knows by itself")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.require_digest and self.upstream:
+            raise ValueError(
+                "GAZAL_REQUIRE_DIGEST cannot be kept with an engine that already runs, whose weights nobody here has "
+                "hashed; leave --upstream out, or unset it"
+            )
         if bool(self.oidc_issuer) != bool(self.oidc_audience):
             raise ValueError("GAZAL_OIDC_ISSUER and GAZAL_OIDC_AUDIENCE belong together; set both")
         if not _is_loopback(self.host) and not (
