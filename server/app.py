@@ -29,14 +29,16 @@ def create_app(gateway: Gateway) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         check("")  # reads the vocabulary now, a quarter of a second that no request should pay
         await gateway.progress.look()
-        watching = [
+        background = [
             asyncio.create_task(gateway.progress.watch()),
             asyncio.create_task(watch_audit(gateway.settings, gateway.metrics)),
         ]
+        if gateway.content:
+            background.append(asyncio.create_task(gateway.content.sweep()))
         try:
             yield
         finally:
-            for task in watching:
+            for task in background:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task

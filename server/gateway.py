@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gazal.models import Model
     from server.agreement import Calibration
     from server.audit import AuditLog
+    from server.content import ContentStore
     from server.exchange import Exchange
     from server.settings import Settings
     from server.tracing import Traces
@@ -76,6 +77,7 @@ class Gateway:
     metrics: Metrics = field(default_factory=Metrics)
     audit: AuditLog | None = None
     traces: Traces | None = None
+    content: ContentStore | None = None
     calibration: Calibration | None = None
     cache_salt_key: bytes = b""
     """Where it is set, each key's prompts are cached apart from the others' in the engine."""

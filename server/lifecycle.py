@@ -28,6 +28,7 @@ from server.access import Access
 from server.agreement import load_calibration
 from server.app import create_app
 from server.audit import AuditLog
+from server.content import ContentStore
 from server.engine import Engine
 from server.errors import ApiError
 from server.gateway import UNVERIFIED, Gateway, Served
@@ -54,7 +55,7 @@ def run(settings: Settings, console: Console) -> int:
     configure_logs(settings.log_level)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _reserved_port(settings) as listener:
-        model = None if settings.upstream else _verified(settings.model, console)
+        model = None if settings.upstream else _verified(settings, console)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(_serve(settings, model, listener, console))
@@ -136,7 +137,7 @@ async def _serve(settings: Settings, model: Model | None, listener: socket.socke
 
 
 def build_gateway(settings: Settings, upstream: Upstream, served: Served) -> Gateway:
-    """The gateway that the settings describe. Raises KeysError, AuditError or ValueError naming what to correct."""
+    """The gateway that the settings describe. Raises KeysError, AuditError, ContentError or ValueError with the fix."""
     secret = load_secret(settings.secret_file)
     tokens = None
     if settings.oidc_issuer and settings.oidc_audience:
@@ -150,9 +151,16 @@ def build_gateway(settings: Settings, upstream: Upstream, served: Served) -> Gat
         Access(KeyFile(keys_path(settings.keys_file), secret), settings.api_keys, tokens),
         audit=AuditLog(settings.audit_file, secret, settings.audit_rotate_bytes) if settings.audit_file else None,
         traces=Traces(settings.otlp_endpoint) if settings.otlp_endpoint else None,
+        content=_content_store(settings),
         calibration=load_calibration(settings.calibration_file) if settings.calibration_file else None,
         cache_salt_key=derived(secret, "cache-salt"),
     )
+
+
+def _content_store(settings: Settings) -> ContentStore | None:
+    if settings.content_dir is None:
+        return None
+    return ContentStore(settings.content_dir, 3600 * settings.content_keep_hours, redacted=settings.content_redacted)
 
 
 async def supervise(engine: Engine, gateway: Gateway) -> None:
@@ -234,11 +242,18 @@ def _reserved_port(settings: Settings) -> socket.socket:
     return listener
 
 
-def _verified(reference: str, console: Console) -> Model:
+def _verified(settings: Settings, console: Console) -> Model:
+    """The weights, hashed in this call and, where a digest is required, of that digest. Raises ArtifactError."""
+    reference, required = settings.model, settings.require_digest
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(f"verifying {reference}", total=None)
         model = resolve(reference, progress=lambda done, total: bars.update(bar, completed=done, total=total))
+    if required and model.manifest.digest != required:
+        raise ArtifactError(
+            f"{model.path} has the digest {model.manifest.digest}, and GAZAL_REQUIRE_DIGEST asks for {required}; give "
+            "--model the artifact of that digest, or correct the setting"
+        )
     digest = model.manifest.digest[:16]
     console.print(f"model    {model.manifest.name}, digest {digest}, {model.path}", highlight=False, soft_wrap=True)
     return model

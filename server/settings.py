@@ -28,6 +28,8 @@ class Settings(BaseSettings):
     """`nano`, a directory, or `org/repo[@revision]` on the Hugging Face hub."""
     profile: str | None = None
     """Model and vLLM flags for one kind of hardware: `reference`, `reference-h200`, `balanced`, `latency` or `cpu`."""
+    require_digest: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
+    """Serve no weights but those of this artifact digest, as it stands in `gazal.json` and `/v1/models`."""
     upstream: str | None = None
     """An engine that already runs (`http://host:port` or `unix:/path`); without it the gateway starts its own."""
     host: str = "127.0.0.1"
@@ -65,6 +67,13 @@ class Settings(BaseSettings):
     """How often a process of its own checks the whole trail, for the metric `gazal_audit_chain_sound`; 0 never does."""
     otlp_endpoint: str | None = None
     """Send traces without content to this OpenTelemetry collector (`http://host:4318/v1/traces`)."""
+    content_dir: Path | None = None
+    """Keep the text of clinical requests that ask for it (`x-gazal-keep-content: yes`) and of their replies here;
+    without it nothing is kept."""
+    content_keep_hours: Annotated[float, Field(ge=0.1, le=24 * 366)] = 168.0
+    """Delete kept content before it is so old."""
+    content_redacted: bool = True
+    """Replace what may identify a person before content is kept."""
     calibration_file: Path | None = None
     """Calibration of the agreement of samples, written by an evaluation run."""
 
@@ -138,11 +147,23 @@ class Settings(BaseSettings):
             raise ValueError("must look like http://host:port or unix:/path/to/socket")
         return value.rstrip("/") if value else value
 
+    @field_validator("engine_args")
+    @classmethod
+    def _no_remote_code(cls, value: list[str]) -> list[str]:
+        if any(each.replace("_", "-").startswith("--trust-remote-code") for each in value):
+            raise ValueError("--trust-remote-code would run the code of a model; use weights that vLLM knows by itself")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         profile = self.engine_profile()
         if profile and "model" not in self.model_fields_set:
             self.model = profile.model
+        if self.require_digest and self.upstream:
+            raise ValueError(
+                "GAZAL_REQUIRE_DIGEST cannot be kept with an engine that already runs, whose weights nobody here has "
+                "hashed; leave --upstream out, or unset it"
+            )
         if bool(self.oidc_issuer) != bool(self.oidc_audience):
             raise ValueError("GAZAL_OIDC_ISSUER and GAZAL_OIDC_AUDIENCE belong together; set both")
         if not _is_loopback(self.host) and not (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -11,6 +12,7 @@ from fastapi.responses import Response
 from gazal.prompting import MODES, template, templates_sha256
 from gazal.trace import Step
 from server.clinical import AnswerDelta, ReasonRequest, ReasonResponse, engine_body, reason
+from server.content import HEADER
 from server.emergencies import red_flags
 from server.gateway import exchange_of, gateway_of
 from server.routing import JsonRoute
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from server.errors import ApiError
+    from server.gateway import Gateway
     from server.upstream import EngineStream
 
 router = APIRouter(prefix="/v1/clinical", tags=["clinical"], route_class=JsonRoute)
@@ -69,6 +72,7 @@ async def reason_about_case(body: ReasonRequest, request: Request) -> Response:
             if part is None:
                 yield b""
             elif isinstance(part, ReasonResponse):
+                await _keep(gateway, request, body, part)
                 yield encode(part.model_dump_json().encode(), "done")
             else:
                 index, piece = part
@@ -87,7 +91,28 @@ async def reason_about_case(body: ReasonRequest, request: Request) -> Response:
                     response = part
         finally:
             stream.close()
+    await _keep(gateway, request, body, response)
     return Response(response.model_dump_json(), media_type="application/json")
+
+
+async def _keep(gateway: Gateway, request: Request, body: ReasonRequest, response: ReasonResponse) -> None:
+    """Keep the text where both the operator and this request ask for it; redaction of long text takes a while."""
+    if gateway.content is None or request.headers.get(HEADER) != "yes":
+        return
+    flags = [flag.id for flag in response.red_flags or ()]
+    facts = {
+        "request_id": exchange_of(request).request_id,
+        "mode": body.mode,
+        "artifact": gateway.served.digest,
+        "red_flags": flags,
+    }
+    texts = {
+        "case": body.case.to_text() if body.case else body.vignette or "",
+        "question": body.question,
+        "reasoning": response.reasoning.text,
+        "answer": response.answer,
+    }
+    await asyncio.to_thread(gateway.content.keep, facts, texts)
 
 
 def _event(piece: Step | AnswerDelta) -> tuple[str, dict[str, Any]]:

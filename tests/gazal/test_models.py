@@ -114,6 +114,34 @@ def test_pickled_weights_are_refused_with_the_fix(model: Path, name: str) -> Non
         resolve(str(model))
 
 
+@pytest.mark.parametrize("name", ["training_args.bin", "optimizer.pt", "state/scheduler.pkl", "embeddings.npy"])
+def test_a_pickle_beside_good_weights_is_refused_too(model: Path, name: str) -> None:
+    (model / name).parent.mkdir(exist_ok=True)
+    (model / name).write_bytes(b"x")
+    with pytest.raises(ArtifactError, match=f"{name} is a pickle"):
+        resolve(str(model))
+
+
+@pytest.mark.parametrize("content", [b"\x80\x04\x95" + b"." * 20, b"PK\x03\x04" + b"." * 20], ids=["pickle", "zip"])
+def test_a_pickle_that_calls_itself_safetensors_is_refused(model: Path, content: bytes) -> None:
+    (model / "model.safetensors").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"model.safetensors is a pickle"):
+        resolve(str(model))
+
+
+@pytest.mark.parametrize("header_bytes", [0x0480, 0x0580, 0x04034B50])
+def test_safetensors_whose_length_looks_like_a_pickle_is_accepted(model: Path, header_bytes: int) -> None:
+    (model / "model.safetensors").write_bytes(header_bytes.to_bytes(8, "little") + b'{"__metadata__":{}}')
+    assert resolve(str(model)).path == model
+
+
+@pytest.mark.parametrize("name", ["modeling_custom.py", "kernel.so"])
+def test_code_that_comes_with_weights_is_refused(model: Path, name: str) -> None:
+    (model / name).write_text("print('hello')")
+    with pytest.raises(ArtifactError, match=rf"{name} is a program; remove it"):
+        resolve(str(model))
+
+
 def write_index(directory: Path, *shards: str) -> None:
     weight_map = {f"layer.{number}": shard for number, shard in enumerate(shards)}
     (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
