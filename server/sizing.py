@@ -211,6 +211,6 @@ def _what_would_fit(context: int, users: int, shape: Shape) -> str:
     for count in (1, 2, 4, 8):
         for name in ("h100", "h200"):
             for weights in ("fp8", "bf16"):
-                if fit(GPUS[name], count, context, users, weights, shape).fits:  # type: ignore[arg-type]
+                if fit(GPUS[name], count, context, users, weights, shape).fits:
                     return f"{count} x {name} with {weights} weights would serve {users}"
     return "take several replicas (docs/scaling.md), fewer users or a shorter context"

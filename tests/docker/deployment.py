@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -22,10 +23,12 @@ _NAME = re.compile(r"[a-zA-Z_:][\w:]*")
 
 
 def tool(name: str) -> str:
-    """A program that .ci/install brings; without it a test cannot say anything."""
+    """A program that .ci/install brings. CI must have it; elsewhere its tests are skipped without."""
     found = shutil.which(name)
     if found is None:
-        pytest.fail(f"{name} is missing; .ci/install installs it")
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is missing; .ci/install brings it")
+        pytest.skip(f"needs {name}: run .ci/install as root")
     return found
 
 

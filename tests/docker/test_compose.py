@@ -86,6 +86,16 @@ def test_no_container_writes_its_root_or_gains_privileges() -> None:
         assert "privileged" not in service, name
 
 
+def test_compiled_kernels_can_be_loaded() -> None:
+    """Docker mounts a tmpfs with noexec, and torch loads what it compiled from there."""
+    services = parsed(*PROFILES)["services"]
+    for name in ("engine", "trainer", "nano"):
+        assert all(place.endswith(":exec") for place in services[name]["tmpfs"]), name
+    environment = services["engine"]["environment"]
+    for variable in ("VLLM_CACHE_ROOT", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
+        assert environment[variable].startswith("/cache/"), variable
+
+
 def test_secrets_come_as_files() -> None:
     configuration = parsed(*PROFILES)
     for name, service in configuration["services"].items():
