@@ -1,4 +1,4 @@
-"""The demonstration behind `make demo`: serve the small model, reason through a case, run a short benchmark, show the page.
+"""The demonstration behind `make demo`: serve the small model, reason through a case, benchmark it, show the page.
 
 It is a client like any other: it starts `python -m server` and `python -m ui` and talks to the server over HTTP only.
 """
