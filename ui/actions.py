@@ -223,9 +223,11 @@ async def _follow_both(pair: Pair, shown: tuple[Side, Side], stop: asyncio.Event
     task = asyncio.create_task(all_of())
     task.add_done_callback(lambda _: news.set())
     try:
-        while not task.done():
+        finished = False
+        while not finished:
             await news.wait()
             news.clear()
+            finished = task.done()
             yield
     finally:
         task.cancel()

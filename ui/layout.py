@@ -204,10 +204,10 @@ def _form(t: Texts, settings: UiSettings) -> dict[str, Any]:
         )
     with gr.Column() as form_group:
         with gr.Row(elem_classes="gz-narrow"):
-            age = gr.Textbox(label=t["age"], html_attributes=_number(), elem_id="gz-age")
+            age = gr.Textbox(label=t["age"], max_lines=1, html_attributes=_number(), elem_id="gz-age")
             age_unit = gr.Dropdown([(t[unit], unit) for unit in AGE_UNITS], value="years", label=t["age_unit"])
             sex = gr.Dropdown([(t[name], name) for name in SEXES], value="unknown", label=t["sex"])
-            weeks = gr.Textbox(label=t["pregnancy_weeks"], html_attributes=_number())
+            weeks = gr.Textbox(label=t["pregnancy_weeks"], max_lines=1, html_attributes=_number())
         complaint = gr.Textbox(label=t["complaint"], info=t["complaint_info"], lines=2, rtl=rtl, elem_id="gz-complaint")
         history = gr.Textbox(label=t["history"], placeholder=t["one_a_line"], lines=2, rtl=rtl)
         with gr.Row():
@@ -229,8 +229,10 @@ def _form(t: Texts, settings: UiSettings) -> dict[str, Any]:
         samples = gr.Slider(1, 8, value=1, step=1, label=t["samples"], info=t["samples_info"], elem_id="gz-samples")
         temperature = gr.Slider(0, 2, value=0.7, step=0.05, label=t["temperature"])
         with gr.Row():
-            seed = gr.Textbox(label=t["seed"], info=t["seed_info"], html_attributes=_number(), elem_id="gz-seed")
-            tokens = gr.Textbox(str(settings.max_tokens), label=t["max_tokens"], html_attributes=_number())
+            seed = gr.Textbox(
+                label=t["seed"], info=t["seed_info"], max_lines=1, html_attributes=_number(), elem_id="gz-seed"
+            )
+            tokens = gr.Textbox(str(settings.max_tokens), label=t["max_tokens"], max_lines=1, html_attributes=_number())
     fields = Fields(
         mode, structured, age, age_unit, sex, weeks, complaint, history, drugs, allergies, examination, vitals, labs,
         investigations, vignette, question, options, samples, temperature, seed, tokens,

@@ -136,3 +136,22 @@ def test_clearing_forgets_everything() -> None:
     session = Session(own="mine", feedback=[{"a": 1}], votes=[{"b": 2}], warned_of="x", saved=3)
     session.clear()
     assert session == Session()
+
+
+async def test_both_sides_are_shown_to_their_end_however_fast_they_are() -> None:
+    """A regression: the last state of two quick answers was never shown."""
+    from ui.actions import both
+    from ui.case_form import Form
+    from ui.texts import LANGUAGES
+
+    session = Session()
+    form = Form(complaint="Wheeze")
+    quick = Scripted(step(1), Event("done", response()))
+    updates = [
+        update
+        async for update in both(session, form, True, "me", quick, Scripted(*quick.script), Stops(), LANGUAGES["en"])
+    ]
+    shown = [update[1:3] for update in updates if isinstance(update[1], str)][-1]
+    assert all("gz-done" in view for view in shown)
+    assert session.pair is not None
+    assert session.pair.finished
