@@ -104,7 +104,7 @@ def print_summary(console: Console, results: Results) -> None:
         if task.published_rows and task.questions < task.published_rows:
             console.print(f"{task.task}: a part, {task.questions:,} of {task.published_rows:,} questions", style="dim")
     if results.constrained:
-        console.print("constrained: every reply was forced to be a final answer, without reasoning", style="yellow")
+        console.print("constrained: every reply was forced to be a final answer", style="yellow")
     if any(task.hardly_readable for task in results.tasks.values()):
         console.print("many replies hold no readable answer; accuracy measures the form here", style="yellow")
     if not results.complete:
