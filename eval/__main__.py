@@ -54,7 +54,9 @@ def run(
     top_k: Annotated[int | None, typer.Option(min=-1, help="Default: the task's 20; -1 sends none.")] = None,
     constrain_letter: Annotated[
         bool,
-        typer.Option("--constrain-letter", help="Let the server force each reply to be a final answer, no reasoning."),
+        typer.Option(
+            "--constrain-letter", help="Let the server force each reply to be a final answer; for base models."
+        ),
     ] = False,
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Requests in flight; by default raised while throughput grows.")

@@ -2,7 +2,8 @@
 
 A base model that was never taught the form parses at about 0 %, so that its accuracy says nothing about what it knows.
 Asked this way it can only name a label, without any reasoning: a second accounting, labelled as constrained wherever it
-is shown, never the headline. A JSON schema is used, which OpenAI-compatible servers share; it is one string and no
+is shown, never the headline. (A model that the server splits reasoning for would still reason first; the force begins
+after that.) A JSON schema is used, which OpenAI-compatible servers share; it is one string and no
 object, because small models fill the free white space of an object with thousands of line breaks.
 """
 

@@ -109,7 +109,7 @@ def print_summary(console: Console, results: Results) -> None:
         if task.published_rows and task.questions < task.published_rows:
             console.print(f"{task.task}: a part, {task.questions:,} of {task.published_rows:,} questions", style="dim")
     if results.constrained:
-        console.print("constrained: every reply was forced to be a final answer, without reasoning", style="yellow")
+        console.print("constrained: every reply was forced to be a final answer", style="yellow")
     for rate in results.behaviour.rates if results.behaviour else ():
         console.print(
             f"{rate.title} ({rate.arm}): {rate.event}: {interval(rate.rate)} % of {rate.rate.n}, "

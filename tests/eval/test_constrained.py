@@ -40,6 +40,7 @@ def test_what_is_no_json_string_stays_as_it_is(content: str) -> None:
     assert unwrapped(content) == content
 
 
+@pytest.mark.timeout(300)
 async def test_a_model_that_never_parses_is_scored_on_its_letters_and_labelled(tmp_path: Path) -> None:
     script = by_share(0.5)
 
