@@ -42,7 +42,7 @@ class Facts:
     def of(cls, case: ClinicalCase | str) -> Facts:
         """Read a structured case or a vignette."""
         if isinstance(case, str):
-            sections = (_section(case),)
+            sections: tuple[_Section, ...] = (_section(case),)
             patient = patients.from_text(sections[0].text)
             structured: list[Reading] = []
         else:
