@@ -35,7 +35,8 @@ _TYPES: dict[str, IdentifierType] = {
     "US_BANK_NUMBER": "account",
     "IP_ADDRESS": "ip",
 }
-_LOOKS_UP_DOMAINS = ("EmailRecognizer", "UrlRecognizer")
+_NOT_USED = ("EmailRecognizer", "UrlRecognizer", "SpacyRecognizer")
+"""The first two look domain suffixes up, the third needs a language model, which PyPI does not have."""
 _LEAST_SCORE = 0.5
 """Below it Presidio guesses: a record number is a bank account at 0.05."""
 
@@ -66,9 +67,10 @@ def analyzer() -> Analyzer:
         raise ImportError("Presidio is not installed; run: pip install presidio-analyzer") from error
     registry: Any = RecognizerRegistry()
     registry.load_predefined_recognizers()
-    for name in _LOOKS_UP_DOMAINS:
+    for name in _NOT_USED:
         registry.remove_recognizer(name)
-    engine: Analyzer = AnalyzerEngine(registry=registry, nlp_engine=NoOpNlpEngine(), supported_languages=["en"])
+    no_model = NoOpNlpEngine(models=[{"lang_code": "en", "model_name": "none"}])
+    engine: Analyzer = AnalyzerEngine(registry=registry, nlp_engine=no_model, supported_languages=["en"])
     return engine
 
 
