@@ -18,6 +18,7 @@ import shutil
 import signal
 import ssl
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -124,8 +125,8 @@ class Cluster:
         script = str(parts.ROOT / "docker" / "engine" / "progress.py")
         while True:
             words = [sys.executable, script, f"http://127.0.0.1:{engine.port}", "5"]
-            process = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.DEVNULL)
-            self.well[engine.name] = await process.wait() == 0
+            finished = await asyncio.to_thread(subprocess.run, words, capture_output=True, check=False)
+            self.well[engine.name] = finished.returncode == 0
             await asyncio.sleep(3)
 
     async def watch_gateway(self) -> None:
