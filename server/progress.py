@@ -3,7 +3,8 @@
 vLLM's /health stays 200 while its core hangs. So every two seconds the engine's own metrics are read, and any change
 of a `vllm:` line (tokens, cache use, queue) is progress, as is CPU time of a supervised engine, which a long prefill
 burns without telling anybody. Work without progress for `stall_timeout_s` is a stall. An engine without work is asked
-for one token now and then, since a hang would not show otherwise. One sign of progress makes it ready again.
+for one token now and then, since a hang would not show otherwise. One sign of progress makes it ready again. A router
+says that it is unwell while one of several engines is down; a token that it gives then counts for more.
 """
 
 from __future__ import annotations
@@ -70,15 +71,14 @@ class Progress:
     async def look(self) -> State:
         """Look once."""
         patience_s = min(2.0, self._settings.stall_timeout_s)
-        if not await self._upstream.healthy(patience_s):
-            return self._missed()
-        try:
-            page = await self._upstream.get("/metrics", patience_s)
-        except ApiError as error:
-            if error.status == 400:  # an engine without metrics: the canary alone tells
-                page = b""
-            else:
+        page = await self._page(patience_s)
+        if page is None:
+            if not await self._gives_a_token(2 * patience_s):
                 return self._missed()
+            self._misses = 0
+            self._told_s = self._moved_s = time.monotonic()
+            self._set("ready", "")
+            return self.state
         self._misses = 0
         lines = b"\n".join(line for line in page.split(b"\n") if line.startswith(b"vllm:"))
         fingerprint = hashlib.sha256(lines).digest()
@@ -106,14 +106,34 @@ class Progress:
         if self._canary:
             self._canary.cancel()
 
+    async def _page(self, patience_s: float) -> bytes | None:
+        """The engine's metrics; None when it says that it is unwell, or does not answer."""
+        if not await self._upstream.healthy(patience_s):
+            return None
+        try:
+            return await self._upstream.get("/metrics", patience_s)
+        except ApiError as error:
+            return b"" if error.status == 400 else None  # an engine without metrics: the canary alone tells
+
+    async def _gives_a_token(self, patience_s: float) -> bool:
+        """Whether an engine that seems unwell serves, as a router does while one of its engines is down."""
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._upstream.post("/v1/completions", self._canary_body())
+        except (ApiError, TimeoutError):
+            return False
+        return True
+
     async def _ask_for_a_token(self) -> None:
         """One token, for nobody; its bytes count as progress like any others."""
         try:
-            body = {"model": self._upstream.model, "prompt": "a", "max_tokens": 1}
-            await self._upstream.post("/v1/completions", body)
+            await self._upstream.post("/v1/completions", self._canary_body())
         except ApiError as error:
             if error.status != 400:
                 log.warning("the engine did not give a token", code=error.code)
+
+    def _canary_body(self) -> dict[str, object]:
+        return {"model": self._upstream.model, "prompt": "a", "max_tokens": 1}
 
     def _missed(self) -> State:
         self._misses += 1

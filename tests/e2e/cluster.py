@@ -18,6 +18,7 @@ import shutil
 import signal
 import ssl
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -72,7 +73,7 @@ def main() -> int:
             prometheus.wait("/-/ready", 60)
             trust = ssl.create_default_context(cafile=str(scratch / "gazal.crt"))
             load = Load(f"https://127.0.0.1:{nginx.port}", parts.KEY, trust, options.clients, options.think_s)
-            cluster = Cluster(engines, prometheus, load, options.frozen_s)
+            cluster = Cluster(engines, gateway, prometheus, load, options.frozen_s)
             asyncio.run(cluster.play())
             for series in ("gazal_engine_retries_total", "gazal_audit_chain_sound"):
                 console.print(f"{series} {parts.value(gateway, series, parts.KEY):g}")
@@ -82,8 +83,11 @@ def main() -> int:
 class Cluster:
     """The story, step by step."""
 
-    def __init__(self, engines: list[parts.Part], prometheus: parts.Part, load: Load, frozen_s: float) -> None:
+    def __init__(
+        self, engines: list[parts.Part], gateway: parts.Part, prometheus: parts.Part, load: Load, frozen_s: float
+    ) -> None:
         self.engines = engines
+        self.gateway = gateway
         self.prometheus = prometheus
         self.load = load
         self.frozen_s = frozen_s
@@ -91,11 +95,13 @@ class Cluster:
         self.failures: list[str] = []
         self.seen: dict[str, float] = {}
         self.well: dict[str, bool] = {}
+        self.unready_s = 0.0
 
     async def play(self) -> None:
         """Everything that happens to the cluster."""
         running = asyncio.create_task(self.load.run())
         probing = [asyncio.create_task(self.probe(engine)) for engine in self.engines]
+        probing.append(asyncio.create_task(self.watch_gateway()))
         await self.phase("both replicas", self.pause(10))
         await self.phase("one killed", self.killed())
         await self.phase("started again", self.started_again())
@@ -119,9 +125,16 @@ class Cluster:
         script = str(parts.ROOT / "docker" / "engine" / "progress.py")
         while True:
             words = [sys.executable, script, f"http://127.0.0.1:{engine.port}", "5"]
-            process = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.DEVNULL)
-            self.well[engine.name] = await process.wait() == 0
+            finished = await asyncio.to_thread(subprocess.run, words, capture_output=True, check=False)
+            self.well[engine.name] = finished.returncode == 0
             await asyncio.sleep(3)
+
+    async def watch_gateway(self) -> None:
+        """What a load balancer does; one replica is enough for the gateway to be ready."""
+        while True:
+            if not await asyncio.to_thread(parts.answers, f"http://127.0.0.1:{self.gateway.port}/readyz"):
+                self.unready_s += 0.5
+            await asyncio.sleep(0.5)
 
     async def pause(self, seconds: float) -> None:
         """Let the load run."""
@@ -205,6 +218,9 @@ class Cluster:
         lost = sum(outcome.ending == "lost" for outcome in ended)
         if lost:
             self.failures.append(f"{lost} requests were lost of which nothing had been streamed")
+        console.print(f"the gateway was not ready for {self.unready_s:g} s")
+        if self.unready_s > 2:
+            self.failures.append("the gateway was not ready while a replica served")
         if sum(outcome.ending == "interrupted" for outcome in ended) > self.load.clients:
             self.failures.append("more streams were interrupted than can have been running when the replica was killed")
         if not all(any(outcome.ending == "complete" for outcome in outcomes) for outcomes in self.phases.values()):

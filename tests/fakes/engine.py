@@ -54,6 +54,9 @@ class FakeEngine:
     raw: str | None = None
     """Sent as it stands: as the whole JSON reply, or as the only event before the end of a stream."""
     healthy: bool = True
+    """False: dead, so it serves nothing either, as vLLM."""
+    unwell: bool = False
+    """Only the health check fails, as a router's does while one of its engines is down."""
     tool_calls: list[dict[str, Any]] | None = None
     """Answer with these calls in place of the text."""
     progress: int = 0
@@ -81,7 +84,7 @@ class FakeEngine:
         return app
 
     async def _health(self, _: web.Request) -> web.Response:
-        return web.Response(status=200 if self.healthy else 500)
+        return web.Response(status=200 if self.healthy and not self.unwell else 500)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         running = self.running + self.pretend_running
@@ -123,6 +126,8 @@ class FakeEngine:
 
     async def _serve(self, request: web.Request, kind: str, whole: Any, part: Any) -> web.StreamResponse:
         body = await request.json()
+        if not self.healthy:
+            return web.json_response({"error": {"message": "EngineDeadError"}}, status=500)
         if body.get("max_tokens") == 1 and body.get("prompt") == "a":  # the gateway's canary
             while self.silent_canary:
                 await asyncio.sleep(0.01)

@@ -84,6 +84,21 @@ async def test_an_idle_engine_that_hangs_is_found_by_asking_for_a_token(
     engine.silent_canary = False
 
 
+async def test_a_router_that_calls_itself_unwell_but_serves_is_ready(
+    client: aiohttp.ClientSession, engine: FakeEngine
+) -> None:
+    """vllm-router's /health is 503 while one of its engines is down; the gateway then left its load balancer too."""
+    engine.unwell = True
+    began = time.monotonic()
+    while time.monotonic() - began < 0.6:
+        assert await state(client) == "ready"
+        await asyncio.sleep(0.02)
+    engine.silent_canary = True
+    await until(client, "down", seconds=5)
+    engine.silent_canary = False
+    await until(client, "ready", seconds=5)
+
+
 async def test_a_stream_that_flows_is_progress_whatever_the_metrics_say(
     client: aiohttp.ClientSession, engine: FakeEngine
 ) -> None:
