@@ -42,7 +42,7 @@ HEADERS = [
 ]
 
 _ALLOWED = re.compile(
-    r"(?:/ar)?(?:/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/(?:assets|static|svelte)/[\w./@-]+"
+    r"(?!.*\.\.)(?:/ar)?(?:/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/(?:assets|static|svelte)/[\w./@-]+"
     r"|/gradio_api/(?:theme\.css|startup-events|app_id/?|queue/join|queue/data|cancel|reset/?|heartbeat/\w+))|/ar|/livez"
 )
 

@@ -110,7 +110,7 @@ async def start_engine(stack: AsyncExitStack, engine: FakeEngine, path: Path) ->
 
 
 def make_gateway(address: str, name: str, keys: KeyFile, **settings: Any) -> Gateway:
-    given = Settings(first_byte_timeout_s=30, idle_timeout_s=30, canary_interval_s=0, **settings)
+    given = Settings(first_byte_timeout_s=30, idle_timeout_s=30, canary_interval_s=0, stall_timeout_s=3600, **settings)
     served = Served(name=name, digest=DIGEST, aliases=frozenset({"nano"}))
     return Gateway(given, Upstream(address, given), served, Access(keys))
 
