@@ -70,7 +70,8 @@ def form_of(values: tuple[object, ...]) -> Form:
 def build(services: Services, language: Language) -> gr.Blocks:
     """One page in one language."""
     t = LANGUAGES[language]
-    with gr.Blocks(title=t["title"], analytics_enabled=False) as blocks:
+    blocks: gr.Blocks = gr.Blocks(title=t["title"], analytics_enabled=False)
+    with blocks:
         session = gr.State(Session())
         gr.HTML(header(t, _banner(services, t), "../" if language == "ar" else "ar/"), apply_default_css=False)
         chip = gr.HTML("", elem_id="gz-chip", apply_default_css=False)

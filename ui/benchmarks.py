@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ui.render import escaped
+from ui.render import escaped, with_code
 
 if TYPE_CHECKING:
     from ui.texts import Texts
@@ -28,14 +28,14 @@ def benchmarks_view(reports: Path, t: Texts) -> str:
     """The tab's content; where there is no report, what makes one."""
     path = newest(reports)
     if path is None:
-        return f'<div class="gz-bench"><p>{escaped(t["bench_none"])}</p></div>'
+        return f'<div class="gz-bench"><p>{with_code(t["bench_none"])}</p></div>'
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         tasks = [*results["tasks"].values(), *results["pooled"].values()]
         inner = _report(results, tasks, t)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         inner = f'<p class="gz-warn">{escaped(t["bench_broken"].format(why=type(error).__name__))}</p>'
-    return f'<div class="gz-bench">{inner}<p class="gz-small">{escaped(t["bench_note"])}</p></div>'
+    return f'<div class="gz-bench">{inner}<p class="gz-small">{with_code(t["bench_note"])}</p></div>'
 
 
 def _report(results: dict[str, Any], tasks: list[dict[str, Any]], t: Texts) -> str:
@@ -50,7 +50,8 @@ def _report(results: dict[str, Any], tasks: list[dict[str, Any]], t: Texts) -> s
     parts += [_table(tasks, t), _forest(main, t)]
     if any(sum(task["failures"].values()) / task["replies"] > HARDLY_READABLE for task in main):
         parts.append(f'<p class="gz-warn">{escaped(t["bench_form"])}</p>')
-    parts += [_calibration(task, t) for task in main if task["calibration"]]
+    plots = "".join(_calibration(task, t) for task in main if task["calibration"])
+    parts.append(f'<div class="gz-plots">{plots}</div>')
     return "".join(parts)
 
 

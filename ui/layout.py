@@ -322,4 +322,6 @@ def _rtl(t: Texts) -> bool:
 
 
 def _number() -> InputHTMLAttributes:
-    return {"inputmode": "decimal", "autocomplete": "off"}
+    from gradio.components.textbox import InputHTMLAttributes
+
+    return InputHTMLAttributes(autocomplete="off")

@@ -27,6 +27,10 @@ _PLAIN = {"–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"'
 _PLAIN |= {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "•": "-", "−": "-", "μ": "µ"}  # noqa: RUF001
 
 
+LONG_WORD = 60
+"""Characters of a word that may be broken anywhere."""
+
+
 @dataclass(frozen=True)
 class Pdf:
     """The document and how many characters of its text the font lacks."""
@@ -50,6 +54,7 @@ class _Writer:
 
     def __init__(self, font: Path | None) -> None:
         from fpdf import FPDF
+        from fpdf.fonts import TTFFont
 
         self.pdf: FPDF = FPDF(format="A4")
         self.pdf.set_margins(20, 18)
@@ -60,23 +65,21 @@ class _Writer:
         if font is not None:
             self.pdf.add_font("own", "", str(font))
             self._family = "own"
-            self._known = set(self.pdf.fonts["own"].cmap)
+            loaded = self.pdf.fonts["own"]
+            self._known = set(loaded.cmap) if isinstance(loaded, TTFFont) else None
             if importlib.util.find_spec("uharfbuzz"):
                 self.pdf.set_text_shaping(True)
         self.pdf.add_page()
 
     def write(self, text: str, size: float = 10, gap: float = 2.5, grey: bool = False) -> None:
+        from fpdf.enums import WrapMode
+
         self.pdf.set_font(self._family, "", size)
         self.pdf.set_text_color(90 if grey else 20)
         for line in visible(text).split("\n"):
-            self.pdf.multi_cell(
-                0,
-                size * 0.5,
-                self._shown(line),
-                new_x="LMARGIN",
-                new_y="NEXT",
-                wrapmode="CHAR" if len(max(line.split() or [""], key=len)) > 60 else "WORD",
-            )
+            longest = max(map(len, line.split()), default=0)
+            mode = WrapMode.CHAR if longest > LONG_WORD else WrapMode.WORD
+            self.pdf.multi_cell(0, size * 0.5, self._shown(line), new_x="LMARGIN", new_y="NEXT", wrapmode=mode)
         self.pdf.ln(gap)
 
     def heading(self, text: str) -> None:

@@ -82,6 +82,11 @@ def escaped(text: str) -> str:
     return html.escape(visible(text))
 
 
+def with_code(text: str) -> str:
+    """One of the page's own texts as HTML, what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
 def cut(text: str) -> tuple[str, int]:
     """The part of a long text that is drawn, and how many characters were left out."""
     return text[:MAX_SHOWN_CHARS], max(0, len(text) - MAX_SHOWN_CHARS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ui.agreement import agreement_card, open_samples
 from ui.readout import readout, tokens_per_s
-from ui.render import Section, cut, escaped, markdown, sections
+from ui.render import Section, cut, escaped, markdown, sections, with_code
 
 if TYPE_CHECKING:
     from typing import Any
@@ -90,7 +90,7 @@ def _failure(failure: Failure, t: Texts) -> str:
     small = f'<p class="gz-small" dir="auto">{escaped(" · ".join(details))}</p>' if details else ""
     return (
         f'<section class="gz-failure" data-key="failure"><strong>{escaped(t[f"f_{failure.kind}"])}</strong>'
-        f"<p>{escaped(way)}</p>{small}</section>"
+        f"<p>{with_code(way)}</p>{small}</section>"
     )
 
 
@@ -170,9 +170,9 @@ def _answer(run: Run, t: Texts) -> str:
 
 def _card(section: Section, t: Texts) -> str:
     title = section.label or ""
-    tag = (
+    tag = (  # the model's own labels are English
         f'<span class="gz-kind">{escaped(t[f"kind_{section.kind}"])}</span>'
-        if section.kind not in ("lead", "other")
+        if t["language"] != "en" and section.kind not in ("lead", "other")
         else ""
     )
     head = f'<h4 dir="auto"><span lang="en">{escaped(title)}</span>{tag}</h4>' if title or tag else ""

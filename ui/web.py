@@ -10,7 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from ui.texts import LANGUAGES
+from ui.texts import LANGUAGES, Language
 from ui.theme import css, script, theme
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ HEADERS = [
 ]
 
 _ALLOWED = re.compile(
-    r"(?:/ar)?(?:/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/(?:assets|static|svelte)/[\w./@-]+"
+    r"(?!.*\.\.)(?:/ar)?(?:/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/(?:assets|static|svelte)/[\w./@-]+"
     r"|/gradio_api/(?:theme\.css|startup-events|app_id/?|queue/join|queue/data|cancel|reset/?|heartbeat/\w+))|/ar|/livez"
 )
 
@@ -66,7 +66,8 @@ def create_app(services: Services) -> ASGIApp:
     def livez() -> PlainTextResponse:
         return PlainTextResponse("ok")
 
-    for language, path in (("ar", "/ar"), ("en", "/")):
+    places: tuple[tuple[Language, str], ...] = (("ar", "/ar"), ("en", "/"))
+    for language, path in places:
         blocks = build(services, language)
         blocks.queue(max_size=settings.max_waiting, default_concurrency_limit=settings.max_runs, api_open=False)
         gr.mount_gradio_app(
@@ -93,9 +94,9 @@ def hard_settings() -> dict[str, Any]:
     }
 
 
-def head(language: str) -> str:
+def head(language: Language) -> str:
     """Language and direction, before anything is drawn."""
-    t = LANGUAGES[language]  # type: ignore[index]
+    t = LANGUAGES[language]
     return (
         '<meta name="robots" content="noindex"><meta name="referrer" content="no-referrer">'
         f'<script>document.documentElement.lang="{t["language"]}";document.documentElement.dir="{t["direction"]}";</script>'

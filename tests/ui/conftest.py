@@ -21,7 +21,7 @@ from aiohttp import web
 
 from server.access import Access
 from server.gateway import Gateway, Served
-from server.keys import KeyFile
+from server.keys import KeyFile, Limits
 from server.settings import Settings
 from server.upstream import Upstream
 from tests.conftest import DIGEST, SECRET, running
@@ -82,7 +82,9 @@ class Stage:
     gateway: str
     loop: asyncio.AbstractEventLoop
     directory: Path
-    key_file: KeyFile
+    guarded: str
+    """A gateway that wants a key, which may ask twice a minute."""
+    key: str
     add: Callable[..., str] = field(repr=False)
 
     def sent(self) -> list[tuple[float, str]]:
@@ -108,7 +110,7 @@ async def start_engine(stack: AsyncExitStack, engine: FakeEngine, path: Path) ->
 
 
 def make_gateway(address: str, name: str, keys: KeyFile, **settings: Any) -> Gateway:
-    given = Settings(first_byte_timeout_s=30, idle_timeout_s=30, canary_interval_s=0, **settings)
+    given = Settings(first_byte_timeout_s=30, idle_timeout_s=30, canary_interval_s=0, stall_timeout_s=3600, **settings)
     served = Served(name=name, digest=DIGEST, aliases=frozenset({"nano"}))
     return Gateway(given, Upstream(address, given), served, Access(keys))
 
@@ -130,13 +132,16 @@ async def page_at(settings: UiSettings, recordings: Path | None = None, pace: fl
 
 async def _run_stage(ready: Callable[[Stage], None], stop: asyncio.Event, directory: Path) -> None:
     engine, second = NotingEngine(reply=REPLY, chunk_chars=40), FakeEngine(reply=REPLY, chunk_chars=40)
-    keys = KeyFile(directory / "keys.json", SECRET)
+    keys = KeyFile(directory / "none.json", SECRET)
+    locked = KeyFile(directory / "keys.json", SECRET)
+    key, _ = locked.create("ui", frozenset({"inference"}), None, Limits(requests_per_minute=2))
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         first_at = await start_engine(stack, engine, directory / "a.sock")
         second_at = await start_engine(stack, second, directory / "b.sock")
         gateway = await stack.enter_async_context(running(make_gateway(first_at, "tuned", keys)))
         other = await stack.enter_async_context(running(make_gateway(second_at, "base", keys)))
+        guarded = await stack.enter_async_context(running(make_gateway(first_at, "guarded", locked)))
         settings = UiSettings(
             server_url=gateway, compare_url=other, reports_dir=directory / "reports", silence_timeout_s=1.5,
             connect_timeout_s=2,
@@ -150,7 +155,7 @@ async def _run_stage(ready: Callable[[Stage], None], stop: asyncio.Event, direct
 
             return asyncio.run_coroutine_threadsafe(start(), loop).result(60)
 
-        ready(Stage(engine, second, ui, gateway, loop, directory, keys, add))
+        ready(Stage(engine, second, ui, gateway, loop, directory, guarded, key, add))
         await stop.wait()
 
 

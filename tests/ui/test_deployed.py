@@ -8,19 +8,20 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import unused_port
-from tests.ui.conftest import open_page, wait_until, watched
-from ui.__main__ import RECORDINGS
+from tests.ui.conftest import MCQ_REPLY, open_page, wait_until, watched
 from ui.replay import load_recordings
+from ui.serve import record_all, requests_to_record
+from ui.settings import UiSettings
 from ui.texts import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser
 
@@ -38,7 +39,7 @@ def proxy(stage: Stage, tmp_path: Path) -> Iterator[str]:
             pytest.fail("nginx is missing: apt-get install nginx")
         pytest.skip("needs nginx: apt-get install nginx")
     page = stage.add(root_path="/gazal", allowed_hosts=("127.0.0.1",))
-    text = (RECORDINGS.parents[1] / "docs" / "ui.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "ui.md").read_text(encoding="utf-8")
     snippet = re.search(r"```nginx\n(.*?)```", text, re.DOTALL)
     assert snippet, "docs/ui.md shows the nginx snippet"
     port = unused_port()
@@ -74,9 +75,13 @@ def test_behind_a_proxy_path_it_streams_and_stops(stage: Stage, browser: Browser
         assert page.url == f"{proxy}ar/"
 
 
-def test_recorded_answers_need_no_server_and_say_what_they_are(stage: Stage, browser: Browser) -> None:
-    address = stage.add(RECORDINGS, server_url=f"http://127.0.0.1:{unused_port()}", compare_url=None)
-    recording = load_recordings(RECORDINGS)[0]
+def test_recorded_answers_need_no_server_and_say_what_they_are(stage: Stage, browser: Browser, tmp_path: Path) -> None:
+    stage.reset()
+    stage.engine.reply = MCQ_REPLY
+    record_all(UiSettings(server_url=stage.gateway), tmp_path)
+    address = stage.add(tmp_path, server_url=f"http://127.0.0.1:{unused_port()}", compare_url=None)
+    recording = load_recordings(tmp_path)[0]
+    assert len(load_recordings(tmp_path)) == len(requests_to_record(UiSettings()))
     with watched(browser) as page:
         open_page(page, address)
         banner = page.inner_text(".gz-recorded")
@@ -104,7 +109,7 @@ def test_recorded_answers_need_no_server_and_say_what_they_are(stage: Stage, bro
 
 def test_the_command_prints_its_address_and_ends_in_order(tmp_path: Path) -> None:
     port = unused_port()
-    words = [sys.executable, "-m", "ui", "--replay", "--port", str(port)]
+    words = [sys.executable, "-m", "ui", "--port", str(port)]
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(words, stderr=output, stdout=output, env=os.environ | {"COLUMNS": "200"})

@@ -17,8 +17,8 @@ function make(tag, attributes, ...children) {
   return node;
 }
 
-function field(label, type = "text") {
-  return make("input", { type, "aria-label": label, autocomplete: "off", spellcheck: "false", dir: "auto" });
+function field(label, tag = "input") {
+  return make(tag, { "aria-label": label, autocomplete: "off", spellcheck: "false", dir: "auto" });
 }
 
 function send() {
@@ -96,7 +96,8 @@ function labRow(given) {
 
 function optionRow(text) {
   const letter = make("span", { class: "gz-letter", "aria-hidden": "true" });
-  const input = field(words.option);
+  const input = field(words.option, "textarea");
+  input.rows = 1;
   input.value = text;
   const remove = make("button", { type: "button", class: "gz-remove", "aria-label": words.remove, title: words.remove, text: "×" });
   const row = make("div", { "data-row": "option", class: "gz-option" }, letter, input, remove);
@@ -109,7 +110,7 @@ function optionRow(text) {
 function number() {
   [...box.querySelectorAll(".gz-option")].forEach((row, index) => {
     row.querySelector(".gz-letter").textContent = letters[index] || "";
-    row.querySelector("input").setAttribute("aria-label", `${words.option} ${letters[index]}`);
+    row.querySelector("textarea").setAttribute("aria-label", `${words.option} ${letters[index]}`);
   });
   const add = box.querySelector(".gz-add");
   if (kind === "options" && add) add.disabled = box.querySelectorAll(".gz-option").length >= letters.length;
@@ -121,7 +122,7 @@ function addButton(text, row) {
     const made = row();
     add.before(made);
     number();
-    made.querySelector("input, select").focus();
+    made.querySelector("textarea, select").focus();
     send();
   });
   return add;

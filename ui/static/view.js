@@ -4,6 +4,7 @@ const root = element.querySelector(".gz-view");
 let ticker = 0;
 let announced = "";
 let autos = {};
+let running = false;
 
 function keyed(parent) {
   const found = {};
@@ -77,8 +78,16 @@ function show() {
   if (!wanted.querySelector("details[data-auto]")) autos = {};
   morph(root, wanted);
   openByItself();
+  bringIntoView();
   tick();
   announce();
+}
+
+function bringIntoView() {
+  const now = Boolean(root.querySelector(".gz-running"));
+  const top = root.getBoundingClientRect().top;
+  if (now && !running && (top < 0 || top > 0.6 * window.innerHeight)) root.scrollIntoView({ block: "start" });
+  running = now;
 }
 
 element.addEventListener("click", (event) => {
