@@ -115,6 +115,7 @@ class _Rescale(torch.autograd.Function):
 
     What is kept for the gradient is the result, which the next layer keeps anyway; u is its quotient by 1 + e, the
     ratio of a magnitude to a norm. So no activations are kept beyond what LoRA needs, and backward makes one tensor.
+    Where the ratio has become 0 in this precision u is lost, and the magnitude's gradient is 0.
     """
 
     @staticmethod
@@ -128,8 +129,10 @@ class _Rescale(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         rescaled, excess = ctx.saved_tensors
         buffer = gradient * rescaled
-        of_excess = (buffer.sum(dim=0, dtype=torch.float32) / (1 + excess.float())).to(excess.dtype)
-        return torch.addcmul(gradient, gradient, excess, out=buffer), of_excess
+        ratio = 1 + excess.float()
+        of_excess = buffer.sum(dim=0, dtype=torch.float32) / ratio
+        of_excess[ratio == 0] = 0
+        return torch.addcmul(gradient, gradient, excess, out=buffer), of_excess.to(excess.dtype)
 
 
 def cache_norms(model: nn.Module) -> NormClock:
