@@ -59,10 +59,11 @@ class NormCallback(TrainerCallback):
 def row_norms(weight_square: Tensor, weight: Tensor, lora_a: Tensor, lora_b: Tensor, scale: float) -> Tensor:
     """Row norms of W + s B A in float32, shape (out,), without building it.
 
-    `weight_square` holds the squared row norms of W (out, in); A is (r, in), B (out, r).
+    `weight_square` holds the squared row norms of W (out, in); A is (r, in), B (out, r). The large product is made in
+    the precision of W: a copy of W in float32 would cost more than the product, and forward rounds A as well.
     """
     a, b = lora_a.float(), lora_b.float()
-    cross = ((weight.float() @ a.T) * b).sum(dim=1)
+    cross = ((weight @ a.T.to(weight.dtype)).float() * b).sum(dim=1)
     low_rank = ((b @ (a @ a.T)) * b).sum(dim=1)
     return (weight_square + 2 * scale * cross + scale * scale * low_rank).clamp_min(0).sqrt()
 
@@ -91,13 +92,18 @@ class CachedDora(DoraLinearVariant):
         return self._norm
 
     def forward(self, module: Linear, active_adapter: str, x: Tensor, result: Tensor, **_: Any) -> Tensor:  # noqa: ANN401
-        """The adapted output from `result`, the base layer's. Shapes: x (..., in), result (..., out)."""
+        """The adapted output from `result`, the base layer's. Shapes: x (..., in), result (..., out).
+
+        PEFT would cast x to the adapter's float32 before autocast casts it back; under autocast it is taken as it is.
+        """
         lora_a, lora_b = module.lora_A[active_adapter], module.lora_B[active_adapter]
         scale, base = module.scaling[active_adapter], module.get_base_layer()
         norm = self.norm(lora_a.weight, lora_b.weight, scale, base.weight)
         excess = module.lora_magnitude_vector[active_adapter].weight / norm - 1
         if base.bias is not None:
             result = result - base.bias
+        if not torch.is_autocast_enabled(x.device.type):
+            x = x.to(lora_a.weight.dtype)
         low_rank = lora_a(x).to(result.dtype).flatten(0, -2)
         adapted = torch.addmm(result.flatten(0, -2), low_rank, (scale * lora_b.weight).to(result.dtype).T)
         rescaled: Tensor = _Rescale.apply(adapted, excess.to(result.dtype)).view_as(result)
@@ -105,17 +111,28 @@ class CachedDora(DoraLinearVariant):
 
 
 class _Rescale(torch.autograd.Function):
-    """u + u e for u of shape (tokens, out) and e of shape (out,), with one pass for the gradient of u."""
+    """u + u e for u of shape (tokens, out) and e of shape (out,), written over u.
+
+    What is kept for the gradient is the result, which the next layer keeps anyway; u is its quotient by 1 + e, the
+    ratio of a magnitude to a norm. So no activations are kept beyond what LoRA needs, and backward makes one tensor.
+    Where the ratio has become 0 in this precision u is lost, and the magnitude's gradient is 0.
+    """
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, excess: Tensor) -> Tensor:  # noqa: ANN401
-        ctx.save_for_backward(u, excess)
-        return torch.addcmul(u, u, excess)
+        rescaled = u.addcmul_(u, excess)
+        ctx.mark_dirty(u)
+        ctx.save_for_backward(rescaled, excess)
+        return rescaled
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-        u, excess = ctx.saved_tensors
-        return torch.addcmul(gradient, gradient, excess), (gradient * u).sum(dim=0)
+        rescaled, excess = ctx.saved_tensors
+        buffer = gradient * rescaled
+        ratio = 1 + excess.float()
+        of_excess = buffer.sum(dim=0, dtype=torch.float32) / ratio
+        of_excess[ratio == 0] = 0
+        return torch.addcmul(gradient, gradient, excess, out=buffer), of_excess.to(excess.dtype)
 
 
 def cache_norms(model: nn.Module) -> NormClock:
@@ -126,6 +143,7 @@ def cache_norms(model: nn.Module) -> NormClock:
             for adapter, variant in module.lora_variant.items():
                 if type(variant) is DoraLinearVariant:
                     module.lora_variant[adapter] = CachedDora(clock)
+                    module.cast_input_dtype_enabled = False
     return clock
 
 

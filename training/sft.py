@@ -21,6 +21,7 @@ from training.checkpoints import CheckpointRecorder, newest
 from training.distribution import on_main, prepare_sharding, save_adapter
 from training.dora import NormCallback
 from training.optimisation import optimizer_class_and_arguments, schedule_arguments
+from training.order import OrderedTrainer
 from training.runs import RunError, write_json
 from training.tokens import encode
 from training.watch import Watch, read_metrics
@@ -41,7 +42,7 @@ IGNORED = -100
 """The label of a token that is not learned, as in PyTorch's cross entropy."""
 
 
-class PlainHeadTrainer(SFTTrainer):
+class PlainHeadTrainer(OrderedTrainer):
     """For a base whose reasoning tokens are trained: the loss goes through the adapted head.
 
     TRL's loss reads `lm_head.weight` itself, and so would not see the trained rows that tied embeddings share with the
@@ -108,7 +109,7 @@ def train(
         train_sampling_strategy="group_by_length" if recipe.sft.pack_to_tokens is None else "random",
     )
     prepare_sharding(arguments)
-    trainer = (PlainHeadTrainer if base.added_tokens else SFTTrainer)(
+    trainer = (PlainHeadTrainer if base.added_tokens else OrderedTrainer)(
         model=adapted,
         args=arguments,
         processing_class=tokenizer,

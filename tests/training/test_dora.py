@@ -62,6 +62,36 @@ def test_values_and_gradients_are_pefts(bias: bool) -> None:
         torch.testing.assert_close(actual[name], gradient, atol=1e-6, rtol=1e-4)
 
 
+def test_under_autocast_they_are_pefts_as_far_as_bfloat16_goes() -> None:
+    theirs = adapted(torch.bfloat16)
+    for _, magnitude in magnitudes(theirs):
+        magnitude.data = magnitude.data.abs() + 0.1
+    ours = copy.deepcopy(theirs)
+    cache_norms(ours)
+    losses = []
+    for model in (theirs, ours):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model(input_ids=TOKENS, labels=TOKENS).loss
+        loss.backward()
+        losses.append(loss.item())
+    assert losses[1] == pytest.approx(losses[0], rel=5e-3)
+    expected, actual = gradients(theirs), gradients(ours)
+    for name, gradient in expected.items():
+        assert actual[name].dtype == gradient.dtype == torch.float32
+        difference = (actual[name] - gradient).norm() / gradient.norm()
+        assert difference < 0.05, (name, difference)
+
+
+def test_a_magnitude_of_zero_gives_no_gradient_that_is_not_finite() -> None:
+    model = adapted(torch.bfloat16)
+    cache_norms(model)
+    for _, magnitude in magnitudes(model):
+        magnitude.data[0] = 0
+    with torch.autocast("cpu", torch.bfloat16):
+        model(input_ids=TOKENS, labels=TOKENS).loss.backward()
+    assert all(gradient.isfinite().all() for gradient in gradients(model).values())
+
+
 def test_they_stay_pefts_over_optimiser_steps_and_micro_batches() -> None:
     theirs = adapted()
     ours = copy.deepcopy(theirs)
