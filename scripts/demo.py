@@ -94,7 +94,7 @@ def show_case(base: str, case: dict[str, Any], seed: int, started: float) -> Non
     options = [f"{label}. {text}" for label, text in request["options"].items()]
     console.print(Panel("\n".join([told, "", request["question"], *options]), title=case["title"], width=100))
     answering = False
-    for name, data in stream(f"{base}/v1/clinical/reason", request | {"stream": True, "seed": seed}):
+    for name, data in stream(f"{base}/v1/clinical/reason", request | {"stream": True, "temperature": 0, "seed": seed}):
         if name == "step":
             if data["number"] == 1:
                 console.print(f"[dim]first step {time.monotonic() - started:.1f} s after the command[/]")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 ROOT = Path(__file__).parents[2]
+CASES = json.loads((ROOT / "scripts" / "demo_cases.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +75,16 @@ def test_a_medqa_question_through_the_official_sdk(sdk: openai.OpenAI, medqa: di
 
 
 def test_a_medqa_question_through_the_clinical_endpoint(stack: Stack, medqa: dict[str, Any]) -> None:
-    body = {"mode": "mcq", "vignette": medqa["question"], "options": medqa["options"], "seed": 3}
+    body = {"mode": "mcq", "vignette": medqa["question"], "options": medqa["options"], "temperature": 0}
     reply = post(f"{stack.base}/v1/clinical/reason", body)
-    assert [step["number"] for step in reply["reasoning"]["steps"]] == [1, 2, 3, 4]
+    numbers = [step["number"] for step in reply["reasoning"]["steps"]]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) >= 3
     assert reply["reasoning"]["complete"] is True
     final = reply["final_answer"]
     assert final["failure"] is None
     assert final["text"] == medqa["options"][final["value"]]
-    assert reply["provenance"]["constrained"] is True
+    assert reply["provenance"]["constrained"] is False
     assert reply["disclaimer"] == NOT_FOR_CLINICAL_USE
 
 
@@ -92,11 +95,14 @@ async def test_steps_arrive_before_the_answer_is_complete(stack: Stack) -> None:
         async for line in reply.content:
             if line.startswith(b"event: "):
                 names.append(line.split()[1].decode())
-                if len(names) == 1:
+                if names == ["red_flags", "step"]:
                     assert await engine_metric(stack, "vllm:num_requests_running") == 1
-    assert names[:4] == ["step"] * 4
+    assert names[0] == "red_flags"
+    answer = names.index("answer")
+    assert set(names[1:answer]) == {"step"}
+    assert len(names[1:answer]) >= 3
     assert names[-1] == "done"
-    assert set(names[4:-1]) == {"answer"}
+    assert set(names[answer:-1]) == {"answer"}
 
 
 async def test_seeded_sampling_of_more_prompts_than_one_step_holds(stack: Stack) -> None:
@@ -180,12 +186,18 @@ def test_the_plain_lm_eval_command_takes_our_tasks(stack: Stack, tmp_path: Path)
     assert results["n-samples"]["gazal_clinic"]["effective"] == 2
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["title"])
+def test_each_case_of_the_demo_is_answered_rightly(stack: Stack, case: dict[str, Any]) -> None:
+    reply = post(f"{stack.base}/v1/clinical/reason", case["request"] | {"temperature": 0})
+    assert reply["final_answer"]["value"] == case["answer"]
+
+
 @pytest.mark.slow
 def test_the_demo_runs_to_its_end() -> None:
     command = [sys.executable, "scripts/demo.py", "--oneshot", "--port", str(unused_port())]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=380, check=False, cwd=ROOT)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    for text in ("Step 1", "Step 4", "Final answer:", "tokens/s", NOT_FOR_CLINICAL_USE, "gazal_clinic", "Next"):
+    for text in ("Step 1", "Step 3", "(right)", "tokens/s", NOT_FOR_CLINICAL_USE, "gazal_clinic", "Next"):
         assert text in finished.stdout
 
 
