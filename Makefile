@@ -51,7 +51,7 @@ prove-controls: setup  ## Remove each control of docs/safety.md in a copy of the
 
 lint: setup  ## ruff, mypy --strict and bandit
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
-	@$(PY) -m bandit -q -c pyproject.toml -r gazal server eval training scripts
+	@$(PY) -m bandit -q -c pyproject.toml -r gazal server eval training scripts ui
 
 audit: setup  ## Known vulnerabilities of the lock (AUDIT=--skip-unreachable where no service can be asked)
 	@$(PY) scripts/audit.py $(AUDIT)
