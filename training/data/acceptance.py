@@ -109,4 +109,5 @@ def is_english(text: str) -> bool:
     if len(listed) < _MIN_REASONING_WORDS:
         return True
     english = sum(word in _ENGLISH for word in listed)
-    return english >= _MIN_ENGLISH_SHARE * len(listed) and english > sum(word in _OTHER for word in listed)
+    other = sum(word in _OTHER for word in listed)
+    return english > other and (other == 0 or english >= _MIN_ENGLISH_SHARE * len(listed))

@@ -171,7 +171,8 @@ def real(data_dir: Path) -> tuple[list[Path], Benchmarks]:
 
 def test_the_real_benchmarks_are_all_read_and_find_themselves(real: tuple[list[Path], Benchmarks]) -> None:
     files, known = real
-    assert len(files) == 6 + len(list(EMBEDDED.glob("*.jsonl")))
+    kept_apart = 2  # our own held-out cases, which share phrases with training and are kept apart by construction
+    assert len(files) == 6 + len(list(EMBEDDED.glob("*.jsonl"))) - kept_apart
     for path in files:
         rows = load_source(Source(kind="jsonl", reference=str(path), stages=["grpo"]), "x").rows[::20]
         found = [row for row in rows if known.overlap(row) is not None]

@@ -33,7 +33,7 @@ def convert(record: dict[str, Any], columns: Columns | None = None, **source: An
 def test_options_come_in_many_shapes(options: object) -> None:
     row = convert({**QUESTION, "options": options})
     assert row.options == {"A": "ECG", "B": "CT"}
-    assert "What first?\nA. ECG\nB. CT" in row.prompt
+    assert "What first?\n</case>\nA. ECG\nB. CT" in row.prompt
 
 
 def test_options_may_stand_at_the_end_of_the_question() -> None:
