@@ -28,6 +28,7 @@ class UiSettings(BaseModel):
 
     server_url: Url = "http://127.0.0.1:8000"
     api_key: SecretStr | None = None
+    """The variable with `_FILE` at its end names a file that holds it, as containers mount secrets."""
     compare_url: Url | None = None
     """A second server for side-by-side runs; without it the same model answers twice, with two seeds."""
     compare_api_key: SecretStr | None = None
@@ -78,6 +79,9 @@ class UiSettings(BaseModel):
             if name.startswith(PREFIX) and value:
                 values[name.removeprefix(PREFIX).lower()] = value
         values |= {name: value for name, value in given.items() if value is not None}
+        for key in ("api_key", "compare_api_key"):
+            if path := values.pop(f"{key}_file", None):
+                values.setdefault(key, _secret(path, f"{PREFIX}{key.upper()}_FILE"))
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -85,3 +89,11 @@ class UiSettings(BaseModel):
             field = str(first["loc"][0]) if first["loc"] else "settings"
             problem = "is no setting of the page" if first["type"] == "extra_forbidden" else first["msg"]
             raise SettingsError(f"{PREFIX}{field.upper()}: {problem}; see docs/ui.md") from None
+
+
+def _secret(path: str, variable: str) -> str:
+    """The text of a mounted secret. Raises SettingsError."""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable}: {path} cannot be read ({error}); mount the secret there") from None

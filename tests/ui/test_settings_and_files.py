@@ -55,6 +55,15 @@ def test_only_loopback_names_are_hosts_by_default() -> None:
     ]
 
 
+def test_a_key_may_come_from_a_mounted_file(tmp_path) -> None:
+    (tmp_path / "key").write_text("gazal_secret\n")
+    found = UiSettings.from_environment({"GAZAL_UI_API_KEY_FILE": str(tmp_path / "key")})
+    assert found.api_key is not None
+    assert found.api_key.get_secret_value() == "gazal_secret"
+    with pytest.raises(SettingsError, match=r"GAZAL_UI_COMPARE_API_KEY_FILE: .*none cannot be read"):
+        UiSettings.from_environment({"GAZAL_UI_COMPARE_API_KEY_FILE": str(tmp_path / "none")})
+
+
 async def test_what_is_recorded_is_replayed(tmp_path) -> None:
     request = {"mode": "diagnosis", "vignette": "x", "max_tokens": 9, "samples": 1, "temperature": 0.7}
     source = Scripted(step(1), Event("done", response()))
