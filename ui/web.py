@@ -75,7 +75,7 @@ def create_app(services: Services) -> ASGIApp:
             theme=theme(), css=css(), js=script("page.js"), head=head(language),
             root_path=f"{settings.root_path}{path.rstrip('/')}" if settings.root_path else None,
         )  # fmt: skip
-    return Gate(TrustedHostMiddleware(app, allowed_hosts=settings.hosts))
+    return Gate(TrustedHostMiddleware(app, allowed_hosts=settings.hosts), settings.root_path)
 
 
 def hard_settings() -> dict[str, Any]:
@@ -104,10 +104,13 @@ def head(language: Language) -> str:
 
 
 class Gate:
-    """Lets the page's own paths through, with a bound on bodies, and adds the headers."""
+    """Lets the page's own paths through, with a bound on bodies, and adds the headers.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    A proxy has taken `root_path` off the path; it is put back, as ASGI wants it, or the inner page finds no route.
+    """
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self._app, self._root_path = app, root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -124,7 +127,9 @@ class Gate:
         elif too_long or (chunked and not sizes):
             await _refuse(send, 413, b"too long")
         else:
-            await self._app(scope, receive, _with_headers(send))
+            path = self._root_path + scope["path"]
+            rooted = {**scope, "path": path, "root_path": self._root_path}
+            await self._app(rooted, receive, _with_headers(send))
 
 
 def _with_headers(send: Send) -> Send:

@@ -290,7 +290,7 @@ def test_a_megabyte_is_refused_with_words_when_typed_and_cut_when_shown(stage: S
 
 def test_ten_browsers_at_once_all_stream(stage: Stage, browser: Browser) -> None:
     stage.reset()
-    stage.engine.delay_s = 4
+    stage.engine.delay_s, stage.engine.chunk_chars = 1.0, 10
     with contextlib.ExitStack() as stack:
         pages = [stack.enter_context(watched(browser)) for _ in range(10)]
         for page in pages:
@@ -301,7 +301,7 @@ def test_ten_browsers_at_once_all_stream(stage: Stage, browser: Browser) -> None
         for page in pages:
             page.click("#gz-run")
         wait_until(lambda: stage.engine.running == 10, 60, "ten run at once")
-        stage.engine.delay_s = 0.05
+        stage.engine.delay_s = 0.02
         for page in pages:
             page.wait_for_selector(STEP)
         for page in pages:

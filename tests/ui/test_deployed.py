@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,8 @@ def test_behind_a_proxy_path_it_streams_and_stops(stage: Stage, browser: Browser
 def test_recorded_answers_need_no_server_and_say_what_they_are(stage: Stage, browser: Browser, tmp_path: Path) -> None:
     stage.reset()
     stage.engine.reply = MCQ_REPLY
-    record_all(UiSettings(server_url=stage.gateway), tmp_path)
+    with ThreadPoolExecutor(1) as apart:  # the blocking Playwright holds this thread's event loop
+        apart.submit(record_all, UiSettings(server_url=stage.gateway), tmp_path).result(60)
     address = stage.add(tmp_path, server_url=f"http://127.0.0.1:{unused_port()}", compare_url=None)
     recording = load_recordings(tmp_path)[0]
     assert len(load_recordings(tmp_path)) == len(requests_to_record(UiSettings()))
