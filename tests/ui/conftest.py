@@ -222,7 +222,7 @@ class watched:
         self._context.route("**/*", self._route)
         page = self._context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.set_default_timeout(90_000)
+        page.set_default_timeout(45_000)
         return page
 
     def _route(self, route: Any) -> None:

@@ -42,7 +42,7 @@ def saved(page: Page, button: str, directory: Path) -> bytes:
 
 
 def test_a_case_from_the_form_to_the_saved_answer(stage: Stage, page: Page, tmp_path: Path) -> None:
-    stage.engine.delay_s = 0.03
+    stage.engine.delay_s = 0.15
     page.fill("#gz-age input", "27")
     page.fill("#gz-complaint textarea", "Wheeze after amoxicillin CANARY-4711")
     page.fill("#gz-vitals input[aria-label='Heart rate']", "1320")
@@ -64,7 +64,7 @@ def test_a_case_from_the_form_to_the_saved_answer(stage: Stage, page: Page, tmp_
     assert page.locator(STEP).count() == 3
     assert page.locator("#gz-view details.gz-reasoning").get_attribute("open") is None
     assert "Anaphylaxis" in page.inner_text("#gz-view .gz-card-lead")
-    assert page.inner_text("#gz-view .gz-flags-note") == EN["flags_unchecked"]
+    assert "emergency assessment" in page.inner_text("#gz-view .gz-flags"), "rules spoke, and stand above the steps"
     assert page.inner_text("#gz-status") == "Finished: 3 steps and an answer."
     sent = stage.engine.bodies[0]["messages"][0]["content"]
     assert "27-year-old" in sent
@@ -260,6 +260,9 @@ def test_hostile_cases_and_answers_do_nothing_load_nothing_and_break_nothing(sta
     page.fill("#gz-complaint textarea", bad)
     page.fill("#gz-own textarea", bad)
     page.click("#gz-run")
+    page.wait_for_selector("#gz-problems .gz-identified")
+    assert not stage.engine.bodies, "an address in the case is asked about before anything is sent"
+    page.click("#gz-run")
     ended(page)
     page.click("#gz-view .gz-reasoning summary")
     page.click("#gz-prompt button")
@@ -292,9 +295,10 @@ def test_ten_browsers_at_once_all_stream(stage: Stage, browser: Browser) -> None
     stage.reset()
     stage.engine.delay_s, stage.engine.chunk_chars = 1.0, 10
     with contextlib.ExitStack() as stack:
+        address = stage.add(silence_timeout_s=60)
         pages = [stack.enter_context(watched(browser)) for _ in range(10)]
         for page in pages:
-            page.goto(stage.ui)
+            page.goto(address)
         for page in pages:
             page.wait_for_selector("#gz-vitals input")
             page.fill("#gz-complaint textarea", "Wheeze")
