@@ -79,7 +79,7 @@ def test_a_medqa_question_through_the_clinical_endpoint(stack: Stack, medqa: dic
     reply = post(f"{stack.base}/v1/clinical/reason", body)
     numbers = [step["number"] for step in reply["reasoning"]["steps"]]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert len(numbers) >= 3
+    assert len(numbers) >= 2
     assert reply["reasoning"]["complete"] is True
     final = reply["final_answer"]
     assert final["failure"] is None

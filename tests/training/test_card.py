@@ -96,13 +96,23 @@ def test_every_stage_shows_its_hashes_and_figures(artifact: Path) -> None:
 def test_every_tagged_value_of_the_recipe_is_listed_with_its_origin(artifact: Path) -> None:
     recorded = record()
     (artifact.parents[1] / "recipe.json").write_text(json.dumps(recorded))
-    describe(artifact, stages=[stage(recipe=identity(recorded))])
+    describe(artifact, stages=[stage(kind, recipe=identity(recorded)) for kind in ("sft", "grpo")])
     lines = write_card(artifact).splitlines()
     assert "| sft.adapter.rank | 32 | ours |" in lines
     assert "| sft.adapter.dora | true | paper |" in lines
     values = {name for name in recorded["origins"] if not name.startswith(("data.sources", "synthesize"))}
     listed = {line.split(" | ")[0][2:] for line in lines}
     assert {name for name in values if "." in name} <= listed
+
+
+def test_nothing_is_told_of_a_stage_that_did_not_run(artifact: Path) -> None:
+    recorded = record()
+    (artifact.parents[1] / "recipe.json").write_text(json.dumps(recorded))
+    describe(artifact, stages=[stage(recipe=identity(recorded))])
+    card = write_card(artifact)
+    assert "| sft.adapter.rank |" in card
+    assert "| grpo." not in card
+    assert "Stage 2" not in card
 
 
 def test_the_recipe_of_another_run_is_not_used(artifact: Path) -> None:
