@@ -89,7 +89,7 @@ def test_a_medqa_question_through_the_clinical_endpoint(stack: Stack, medqa: dic
 
 
 async def test_steps_arrive_before_the_answer_is_complete(stack: Stack) -> None:
-    body = {"vignette": "A 64-year-old man with crushing chest pain.", "stream": True, "temperature": 0}
+    body = CASES[0]["request"] | {"stream": True, "temperature": 0}
     names: list[str] = []
     async with aiohttp.ClientSession() as session, session.post(f"{stack.base}/v1/clinical/reason", json=body) as reply:
         async for line in reply.content:
