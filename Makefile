@@ -37,6 +37,9 @@ bench-eval: setup  ## What recording costs against a bare client (64 in flight, 
 train-tiny: setup  ## Run both training stages on a two-million-parameter model, from nothing (about five minutes)
 	@$(PY) -m training run training/recipes/tiny.yaml
 
+train-nano: setup  ## Run both stages on SmolLM2-135M (hours on a CPU; needs GAZAL_DATA_DIR; run again, it goes on)
+	@$(PY) -m training run training/recipes/nano.yaml
+
 bench-training: setup  ## What DoRA costs beside LoRA, and what sampling from a merged copy saves
 	@$(PY) -m tests.bench.training
 
