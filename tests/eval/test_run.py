@@ -238,7 +238,8 @@ def test_every_task_file_is_accepted_by_lm_eval_with_no_stop_string_and_a_budget
 
     manager = TaskManager(include_path=str(TASKS), include_defaults=False)
     assert set(manager.all_subtasks) == set(task_files())
-    loaded = manager.load(["gazal_medical", "gazal_clinic", "gazal_trust"])
+    ours = ["gazal_clinic", "gazal_fresh", "gazal_combinations", "gazal_conditions", "gazal_trust"]
+    loaded = manager.load(["gazal_medical", *ours])
     assert set(loaded["tasks"]) == set(task_files()) - {"gazal_development"}  # its questions are the user's own
     for task in loaded["tasks"].values():
         config = task.config

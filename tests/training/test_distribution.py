@@ -229,8 +229,7 @@ def test_shards_learn_what_one_process_learns_and_go_on_where_they_stopped(
     small: Small, untied: PreparedBase, tmp_path: Path
 ) -> None:
     """FSDP2 over gloo, killed after step 3 and begun again from the checkpoint of step 2; then stage 2."""
-    from training.merge import merge
-
+    from gazal.merge import merge
     from training.sft import train
 
     alone, stage, stopped, second = (StageDirectory(tmp_path / name) for name in ("alone", "sft", "stopped", "grpo"))
