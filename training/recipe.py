@@ -141,7 +141,7 @@ class Columns(_Section):
 class Source(_Section):
     """One source of examples."""
 
-    kind: Literal["clinic", "examples", "hub", "jsonl"]
+    kind: Literal["clinic", "sheets", "examples", "hub", "jsonl"]
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
     """In reports and row groups; otherwise made from the reference."""
     reference: str | None = None
@@ -153,7 +153,7 @@ class Source(_Section):
     split: str = "train"
     """Split of the hub data set."""
     count: Positive | None = None
-    """Examples to take; all when left out. Required for `clinic`, which is generated."""
+    """Examples to take; all when left out. Required for `clinic` and `sheets`, which are generated."""
     seed: int = 1
     """Of the generated cases."""
     presentations: list[str] = Field(default_factory=list)
@@ -175,12 +175,12 @@ class Source(_Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.kind == "clinic" and (self.count is None or self.reference):
-            raise ValueError("a 'clinic' source takes a count and no reference")
+        if self.kind in ("clinic", "sheets") and (self.count is None or self.reference):
+            raise ValueError(f"a {self.kind!r} source takes a count and no reference")
         if self.rewrite and self.kind not in ("hub", "jsonl"):
             raise ValueError(f"a {self.kind!r} source has its own completions; take `rewrite` out")
-        if self.kind == "examples" and (self.reference or "grpo" in self.stages):
-            raise ValueError("an 'examples' source takes no reference, and its stages are [sft], for want of keys")
+        if self.kind in ("sheets", "examples") and (self.reference or "grpo" in self.stages):
+            raise ValueError(f"a {self.kind!r} source takes no reference, and its stages are [sft], for want of keys")
         if self.kind in ("hub", "jsonl") and not self.reference:
             raise ValueError(f"a {self.kind!r} source needs a reference")
         return self

@@ -70,7 +70,7 @@ def _compact_steps(patient: Patient, asked: Asked, rng: random.Random, barred: C
     """Findings, what they point to, a look-alike with what speaks against it, and the option as it is listed."""
     name = patient.condition.name
     steps = [
-        f"Findings: {listed(_few_words([patient.told[each] for each in patient.present[:3]]))}.",
+        f"Findings: {listed(few_words([patient.told[each] for each in patient.present[:3]]))}.",
         f"They point to: {name}.",
     ]
     for alternative, finding in _alternatives(patient, rng, barred, asked)[:1]:
@@ -79,7 +79,7 @@ def _compact_steps(patient: Patient, asked: Asked, rng: random.Random, barred: C
     return steps
 
 
-def _few_words(findings: list[str]) -> list[str]:
+def few_words(findings: list[str]) -> list[str]:
     """The findings, without the third where they are long: a small model has few tokens to learn from."""
     return findings if len(" ".join(findings).split()) <= _MOST_WORDS else findings[:2]
 

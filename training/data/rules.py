@@ -67,14 +67,18 @@ class Pool:
 
 
 def check_completions(pool: Pool, loaded: list[Loaded], steps: Steps) -> None:
-    """SFT needs a sound completion, GRPO a key. Raises DataError for a source without one row for a stage."""
+    """SFT needs a sound completion, GRPO a key. Raises DataError for a source without one row for a stage.
+
+    The answers of question sheets are no reasoned answers and have no form to check.
+    """
+    formless = {each.name for each in loaded if each.source.kind == "sheets"}
     advance = steps("check completions", len(pool.candidates))
     for candidate in pool.candidates:
         advance()
         row = candidate.row
         if row.completion is None:
             pool.drop(candidate, "no completion", stages=("sft",))
-        elif wrong := fault(row.completion, row.choices, row.options, row.answer):
+        elif row.source not in formless and (wrong := fault(row.completion, row.choices, row.options, row.answer)):
             pool.drop(candidate, f"completion: {wrong}", stages=("sft",))
             candidate.row = row.model_copy(update={"completion": None})
         if row.answer is None:
@@ -119,7 +123,7 @@ def decontaminate(data: Data, pool: Pool, loaded: list[Loaded], benchmarks: Benc
 
 def remove_repeats(data: Data, pool: Pool, loaded: list[Loaded], steps: Steps) -> None:
     """Remove what repeats another row, which takes over the stages of what it replaces."""
-    generated = {each.name for each in loaded if each.source.kind == "clinic"}
+    generated = {each.name for each in loaded if each.source.kind in ("clinic", "sheets")}
     rows = [candidate.row for candidate in pool.candidates]
     duplicates = find_duplicates(
         rows,

@@ -1,0 +1,101 @@
+"""Question sheets: true to the knowledge base, silent about what is held out, and a source of a recipe."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from training.clinic import sheets as sheets_module
+from training.clinic.cases import Patient
+from training.clinic.generate import held_out_conditions, split_of
+from training.clinic.knowledge import Clinic, load
+from training.clinic.sheets import ITEMS, Sheet, sheets
+from training.data.rules import Candidate, Pool, check_completions
+from training.data.sources import load_source
+from training.recipe import Source
+from training.recipe import load as load_recipe
+
+COUNT = 400
+
+
+@pytest.fixture(scope="module")
+def clinic() -> Clinic:
+    return load()
+
+
+@pytest.fixture(scope="module")
+def made(clinic: Clinic) -> list[Sheet]:
+    return list(sheets(clinic, COUNT, seed=3))
+
+
+def lines(text: str) -> list[str]:
+    return re.findall(r"^\d\. (.+)$", text, re.MULTILINE)
+
+
+def test_each_question_has_its_answer_under_the_same_number(made: list[Sheet]) -> None:
+    numbers = list(range(1, ITEMS + 1))
+    for sheet in made:
+        assert [int(n) for n in re.findall(r"^(\d)\. ", sheet.prompt, re.MULTILINE)] == numbers
+        assert [int(n) for n in re.findall(r"^(\d)\. ", sheet.completion, re.MULTILINE)] == numbers
+
+
+def test_the_seed_decides_everything(clinic: Clinic, made: list[Sheet]) -> None:
+    assert list(sheets(clinic, 20, seed=3)) == made[:20]
+    assert list(sheets(clinic, 20, seed=4)) != made[:20]
+    assert len({sheet.id for sheet in made}) == COUNT
+
+
+def test_no_held_out_condition_is_named(clinic: Clinic, made: list[Sheet]) -> None:
+    held_out = {clinic.conditions[each].name for each in held_out_conditions(clinic)}
+    named = set(re.findall(r"They point to: (.+)\.$", "\n".join(sheet.completion for sheet in made), re.MULTILINE))
+    assert not named & held_out
+    asked = {line.split(":")[0] for sheet in made for line in lines(sheet.prompt)}
+    assert not asked & held_out
+
+
+def test_every_condition_that_training_may_name_comes_about_equally_often(clinic: Clinic, made: list[Sheet]) -> None:
+    allowed = len(clinic.conditions) - len(held_out_conditions(clinic))
+    named = re.findall(r"They point to: (.+)\.$", "\n".join(sheet.completion for sheet in made), re.MULTILINE)
+    assert len(set(named)) == allowed
+    assert max(map(named.count, set(named))) <= 3 * len(named) / allowed
+
+
+def test_no_case_shows_a_held_out_combination(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Patient] = []
+    tell = sheets_module.tell
+    monkeypatch.setattr(sheets_module, "tell", lambda patient, *rest: (told.append(patient), tell(patient, *rest))[1])
+    list(sheets(clinic, 60, seed=5))
+    assert len(told) > 100
+    assert {split_of(patient) for patient in told} == {"train"}
+
+
+def test_findings_are_cited_in_the_words_of_the_case(made: list[Sheet]) -> None:
+    cited = 0
+    for sheet in made:
+        for question, answer in zip(lines(sheet.prompt), lines(sheet.completion), strict=True):
+            if answer.startswith("Findings: "):
+                first = re.split(r"; | and ", answer.removeprefix("Findings: ").partition(". They point to:")[0])[0]
+                assert first.casefold() in question.casefold()
+                cited += 1
+    assert cited > COUNT / 2
+
+
+def test_they_are_a_source_for_sft_whose_answers_need_no_form() -> None:
+    source = Source(kind="sheets", count=5, seed=1, stages=["sft"])
+    loaded = load_source(source, "sheets")
+    pool = Pool([Candidate(row, ["sft"]) for row in loaded.rows])
+    check_completions(pool, [loaded], lambda _name, _total: lambda: None)
+    assert (len(pool.candidates), pool.removed) == (5, [])
+
+
+@pytest.mark.parametrize("settings", [{"count": None}, {"count": 5, "stages": ["sft", "grpo"]}])
+def test_a_source_without_count_or_for_grpo_is_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="'sheets'"):
+        Source.model_validate({"kind": "sheets", "stages": ["sft"], **settings})
+
+
+def test_the_small_models_recipe_learns_from_them() -> None:
+    recipe = load_recipe(Path(__file__).parents[2] / "training" / "recipes" / "nano.yaml").recipe
+    assert "sheets" in {source.kind for source in recipe.data.sources}
