@@ -69,7 +69,8 @@ def _flags(run: Run, t: Texts) -> str:
 def _flag(flag: dict[str, Any], t: Texts) -> str:
     title = flag.get("title") or flag.get("name") or flag.get("id") or ""
     said = [flag.get(name) for name in ("message", "action", "reason")]
-    lines = [f"<strong>{escaped(str(title))}</strong>", *(f"<p>{escaped(str(text))}</p>" for text in said if text)]
+    lines = [f'<p dir="auto"><strong>{escaped(str(title))}</strong></p>']
+    lines += [f'<p dir="auto">{escaped(str(text))}</p>' for text in said if text]
     evidence = flag.get("evidence")
     found = [str(each) for each in evidence] if isinstance(evidence, list) else [str(evidence)] if evidence else []
     if found:
@@ -78,7 +79,8 @@ def _flag(flag: dict[str, Any], t: Texts) -> str:
             f'<p class="gz-small">{escaped(t["flag_evidence"])}: <span dir="auto">{escaped(listing)}</span></p>'
         )
     if flag.get("source"):
-        lines.append(f'<p class="gz-small">{escaped(t["flag_source"])}: {escaped(str(flag["source"]))}</p>')
+        source = escaped(str(flag["source"]))
+        lines.append(f'<p class="gz-small">{escaped(t["flag_source"])}: <span dir="auto">{source}</span></p>')
     return "".join(lines)
 
 

@@ -36,6 +36,14 @@ def test_red_flags_stand_above_everything_and_say_when_nothing_checked() -> None
     assert "excludes nothing" in run_view(finished(red_flags=[]), EN)
 
 
+def test_an_english_flag_keeps_its_direction_on_an_arabic_page() -> None:
+    flags = [{"title": "Shock", "action": "Call for help.", "source": "Resus 2021", "evidence": ["BP 78/42"]}]
+    drawn = run_view(finished(red_flags=flags), LANGUAGES["ar"])
+    assert '<p dir="auto">Call for help.</p>' in drawn
+    for words in ("<strong>Shock</strong>", "Resus 2021", "BP 78/42"):
+        assert f'dir="auto">{words}' in drawn
+
+
 def test_flags_that_come_first_are_shown_before_any_step() -> None:
     run = Run({}, "", "")
     run.take(Event("red_flags", {"red_flags": [{"name": "old shape", "reason": "as the schema has it"}]}))
