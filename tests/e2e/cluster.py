@@ -80,6 +80,11 @@ def main() -> int:
     return cluster.report()
 
 
+_SERVING = ("both replicas", "one killed", "started again", "thawed")
+"""Phases in which replies must end. While a replica is frozen they need not: it takes requests and answers /health, so
+the router keeps sending it work, until the probe that finds it has it started again (which nobody does here)."""
+
+
 class Cluster:
     """The story, step by step."""
 
@@ -223,8 +228,9 @@ class Cluster:
             self.failures.append("the gateway was not ready while a replica served")
         if sum(outcome.ending == "interrupted" for outcome in ended) > self.load.clients:
             self.failures.append("more streams were interrupted than can have been running when the replica was killed")
-        if not all(any(outcome.ending == "complete" for outcome in outcomes) for outcomes in self.phases.values()):
-            self.failures.append("a phase without a single complete reply")
+        for name in _SERVING:
+            if not any(outcome.ending == "complete" for outcome in self.phases[name]):
+                self.failures.append(f"no reply was completed while: {name}")
         for failure in self.failures:
             console.print(f"FAILED: {failure}", style="red", highlight=False)
         console.print("all held" if not self.failures else f"{len(self.failures)} failures")
