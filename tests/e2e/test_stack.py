@@ -122,7 +122,14 @@ async def test_seeded_sampling_of_more_prompts_than_one_step_holds(stack: Stack)
 
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_a_client_who_leaves_stops_the_engine(stack: Stack, streaming: bool) -> None:
-    body = {"model": "nano", "prompt": "Once upon a time", "max_tokens": 4000, "ignore_eos": True, "stream": streaming}
+    body = {
+        "model": "nano",
+        "prompt": "Once upon a time",
+        "max_tokens": 4000,
+        "temperature": 2,
+        "n": 8,
+        "stream": streaming,
+    }
     timeout = aiohttp.ClientTimeout(total=1.5)
     with pytest.raises(TimeoutError):
         async with (
