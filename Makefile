@@ -34,7 +34,7 @@ eval: setup  ## Benchmark the running server and write reports/RUN/report.html; 
 bench-eval: setup  ## What recording costs against a bare client (64 in flight, 20 ms a token)
 	@$(PY) -m tests.bench.eval_overhead
 
-train-tiny: setup  ## Run both training stages on a two-million-parameter model, from nothing (about five minutes)
+train-tiny: setup  ## Run both training stages on a one-million-parameter model, from nothing (under ten minutes)
 	@$(PY) -m training run training/recipes/tiny.yaml
 
 train-nano: setup  ## Run both stages on SmolLM2-135M (hours on a CPU; needs GAZAL_DATA_DIR; run again, it goes on)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from training.recipe import LoadedRecipe, Recipe
+    from training.recipe import HeldOut, LoadedRecipe, Recipe
 
 log = structlog.get_logger(__name__)
 
@@ -129,27 +129,38 @@ class Chain:
         on_main(lambda: self._answer_held_out(kind))
 
     def _answer_held_out(self, kind: StageKind) -> None:
+        settings, stage = self.recipe.held_out, self.run.stage(kind)
+        if settings is None:
+            return
+        self._answer_once(kind, stage.held_out, settings, 0.0)
+        if settings.sampled_at:
+            self._answer_once(kind, stage.held_out_sampled, settings, settings.sampled_at)
+
+    def _answer_once(self, kind: StageKind, path: Path, settings: HeldOut, temperature: float) -> None:
         import torch
 
         from training.rollouts import MergedCopy
 
-        stage = self.run.stage(kind)
-        if self.recipe.held_out is None or stage.held_out.is_file():
+        if path.is_file():
             return
+        torch.manual_seed(self.recipe.sft.optimisation.seed)
+        words = f"held-out questions, {kind}" + (f", temperature {temperature:g}" if temperature else "")
         with self._progress() as progress:
-            task = progress.add_task(f"held-out questions, {kind}", total=self.recipe.held_out.questions)
+            task = progress.add_task(words, total=settings.questions)
             answers = held_out.answer(
-                MergedCopy.load(stage.merged, getattr(torch, self.recipe.precision)),
+                MergedCopy.load(self.run.stage(kind).merged, getattr(torch, self.recipe.precision)),
                 held_out.questions(self.recipe),
                 max_new_tokens=self.recipe.data.max_completion_tokens,
-                batch=self.recipe.held_out.batch,
+                batch=settings.batch,
+                temperature=temperature,
                 progress=lambda done, _: progress.update(task, completed=done),
             )
-        held_out.save(answers, stage.held_out)
+        held_out.save(answers, path)
 
-    def comparison(self) -> Comparison | None:
+    def comparison(self, *, sampled: bool = False) -> Comparison | None:
         """Stage 2 against stage 1 on the held-out questions, once both have answered."""
-        before, after = (self.run.stage(kind).held_out for kind in ("sft", "grpo"))
+        stages = [self.run.stage(kind) for kind in ("sft", "grpo")]
+        before, after = (each.held_out_sampled if sampled else each.held_out for each in stages)
         if not (before.is_file() and after.is_file()):
             return None
         return held_out.compare(held_out.load(before), held_out.load(after))
@@ -166,9 +177,10 @@ class Chain:
         on_main(self._compare)
 
     def _compare(self) -> None:
-        compared = self.comparison()
-        if compared is not None:
-            write_json(self.run.path / "comparison.json", compared.__dict__)
+        for name, sampled in (("comparison.json", False), ("comparison-sampled.json", True)):
+            compared = self.comparison(sampled=sampled)
+            if compared is not None:
+                write_json(self.run.path / name, compared.__dict__)
         write_report(self.run.path)
 
     def _rows(self, name: str) -> list[Row]:

@@ -1,6 +1,6 @@
 """What a stage gained: the same held-out questions before and after, and a paired test.
 
-The merged model answers greedily, with transformers, questions about findings that no training case combined. The test
+The merged model answers, with transformers, questions about findings that no training case combined. The test
 is McNemar's, exact: of the questions on which two models differ, how likely is a split this uneven by chance.
 """
 
@@ -11,6 +11,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from gazal.prompting import choices
 from gazal.trace import parse
 from training.tokens import completion_text, opens_reasoning
 
@@ -71,11 +72,14 @@ def answer(
     *,
     max_new_tokens: int,
     batch: int,
+    temperature: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Answered]:
-    """Let the model answer each question once, at temperature 0."""
+    """Let the model answer each question once."""
     prompts = [model.prompt_ids(example.prompt) for example in asked]
-    sampled = model.sample(prompts, max_new_tokens=max_new_tokens, temperature=0.0, batch=batch, progress=progress)
+    sampled = model.sample(
+        prompts, max_new_tokens=max_new_tokens, temperature=temperature, batch=batch, progress=progress
+    )
     opened = opens_reasoning(model.tokenizer)
     answers = []
     for example, ids in zip(asked, sampled, strict=True):
@@ -85,7 +89,7 @@ def answer(
             completion,
             opened=opened,
             finish_reason=finish_reason,
-            choices=tuple(example.options),
+            choices=choices(example.mode, example.options),
             options=example.options,
         )
         label, failure = (reply.final.value, reply.final.failure) if reply.final else (None, None)

@@ -333,13 +333,16 @@ class Grpo(_Section):
 
 
 class HeldOut(_Section):
-    """Questions of the clinic's held-out combinations that every merged model of a run answers, greedily.
+    """Questions of the clinic's held-out combinations that every merged model of a run answers.
 
     They show what a stage gained, by a paired test. Figures for a report come from the live server, by `eval`.
     """
 
     questions: Positive
     batch: Positive = 32
+    sampled_at: Annotated[float, Field(gt=0, le=2)] | None = None
+    """Also answer once at this temperature. Stage 2 improves what the policy samples, and a model that answers at
+    temperature 0 shows of that only what changes its likeliest token."""
 
 
 class Recipe(_Section):

@@ -67,8 +67,13 @@ class StageDirectory:
 
     @property
     def held_out(self) -> Path:
-        """Answers of the merged model to the held-out questions."""
+        """Answers of the merged model to the held-out questions, at temperature 0."""
         return self.path / "held_out.jsonl"
+
+    @property
+    def held_out_sampled(self) -> Path:
+        """The same at the temperature of the recipe's `held_out.sampled_at`."""
+        return self.path / "held_out_sampled.jsonl"
 
     @property
     def result(self) -> Path:

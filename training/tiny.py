@@ -1,4 +1,4 @@
-"""The tiny base: a Qwen3 of two million parameters, pre-trained from scratch on the clinic's language in two minutes.
+"""The tiny base: a Qwen3 of a million parameters, pre-trained from scratch on the clinic's language in two minutes.
 
 It exists so that the whole recipe runs on any laptop and in CI, with the architecture and special tokens of Qwen3. It
 reads questions with plain explanations, and never an answer in the grammar of a reasoned answer: no tags, no numbered
@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     from training.clinic.generate import Example
     from training.recipe import Pretraining, Shape
 
-_MARKS = re.compile(r"</?think>|^Step \d+: |^## .*$|\*\*|^Final answer: .*$|^That is option .*$", re.MULTILINE)
+_MARKS = re.compile(r"</?think>|^Step \d+: |^## .*$|\*\*|^That is option .*$", re.MULTILINE)
+_ANSWER = re.compile(r"^Final answer: \\boxed\{(.*)\}$", re.MULTILINE)
+_INTERVAL = re.compile(r"95% CI [\d.]+ to [\d.]+")
 _SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+_ASSISTANT = "<|im_start|>assistant\n"
 _MAX_POSITIONS = 2048
+_IGNORED = -100
 _WARMUP_SHARE = 0.05
 
 
@@ -46,10 +50,7 @@ def make(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         tokenizer = train_tokenizer([f"{each.prompt}\n{each.completion}" for each in examples], shape.vocabulary)
-        documents = [
-            plain_document(each.prompt, each.completion, instructed=index % 3 == 0)
-            for index, each in enumerate(examples)
-        ]
+        documents = reading_matter([(each.prompt, each.completion) for each in examples])
         model = pretrain(tokenizer, documents, shape, settings, progress)
         partial = Path(scratch) / "base"
         model.save_pretrained(partial)
@@ -57,20 +58,47 @@ def make(
         partial.rename(target)
 
 
+def reading_matter(answered: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What the base reads for each prompt and completion: a text that is given, and the one that is learned after it.
+
+    In turn: all of it with the instructions, which is where the base meets the words and signs of a reasoned answer;
+    the explanation after the question; the explanation after a trial's interval alone, which is short enough to find
+    out fast what decides. Most tokens of a question, names and counts, nobody could predict, and their gradient would
+    drown that of the few words that depend on what was read.
+    """
+    documents = []
+    for index, (prompt, completion) in enumerate(answered):
+        if index % 3 == 0:
+            documents.append(("", plain_document(prompt, completion, instructed=True)))
+            continue
+        interval = _INTERVAL.search(prompt)
+        asked = interval.group() if interval and index % 3 == 1 else prompt
+        question, turn, answer = plain_document(asked, completion).partition(_ASSISTANT)
+        documents.append((question + turn, answer))
+    return documents
+
+
 def plain_document(prompt: str, completion: str, *, instructed: bool = False) -> str:
     """A turn of question and explanation in running prose: the words of an answer, without its grammar.
 
-    The prompt's instructions are left out unless `instructed`: most documents are worth more without them.
+    The prompt's instructions are left out unless `instructed`: most documents are worth more without them. A space and
+    quotation marks make the first word and the answer the tokens that they are in a reasoned answer: of a token that
+    the base never read, an adapter cannot teach more than that it is one of those.
     """
-    words = _MARKS.sub("", completion)
-    asked = prompt if instructed else prompt.removesuffix(_instructions()).strip()
+    words = _ANSWER.sub(r'The answer is "\1".', _MARKS.sub("", completion))
+    asked = prompt if instructed else _without_instructions(prompt)
     answered = " ".join(words.split())
-    return f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n{answered}<|im_end|>\n"
+    return f"<|im_start|>user\n{asked}<|im_end|>\n{_ASSISTANT} {answered}<|im_end|>\n"
 
 
-def _instructions() -> str:
-    """What follows the options in a multiple-choice prompt."""
-    return template("mcq").text.partition("$options\n")[2].strip()
+def _without_instructions(prompt: str) -> str:
+    """The prompt without what its template says after options or question."""
+    for instructions in (
+        template("mcq").text.partition("$options\n")[2],
+        template("research").text.partition("$question\n")[2],
+    ):
+        prompt = prompt.removesuffix(instructions.strip())
+    return prompt.strip()
 
 
 def train_tokenizer(documents: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -98,12 +126,12 @@ def train_tokenizer(documents: list[str], vocabulary: int) -> PreTrainedTokenize
 
 def pretrain(
     tokenizer: PreTrainedTokenizerFast,
-    documents: list[str],
+    documents: list[tuple[str, str]],
     shape: Shape,
     settings: Pretraining,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Qwen3ForCausalLM:
-    """Next-token training on the documents, end to end, in windows cut from their concatenation."""
+    """Next-token training on what is learned of each document, in windows of whole documents."""
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
@@ -125,12 +153,15 @@ def pretrain(
         )
     )
     model.generation_config.do_sample = True
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.01, fused=True
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings.steps))
     windows = _windows(tokenizer, documents, settings)
     model.train()
     for step in range(settings.steps):
-        loss = model(input_ids=windows[step], labels=windows[step]).loss
+        ids, labels = windows[step].unbind(-1)
+        loss = model(input_ids=ids, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -148,12 +179,24 @@ def _rate(step: int, steps: int) -> float:
     return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _windows(tokenizer: PreTrainedTokenizerFast, documents: list[str], settings: Pretraining) -> torch.Tensor:
-    """Token windows of shape (steps, batch, length); the documents repeat when they are too few."""
+def _windows(
+    tokenizer: PreTrainedTokenizerFast, documents: list[tuple[str, str]], settings: Pretraining
+) -> torch.Tensor:
+    """Tokens and labels, of shape (steps, batch, length, 2), in windows of whole documents in their order, padded.
+
+    The documents repeat when they are too few. One that is longer than a window loses its end.
+    """
     import torch
 
-    encoded = tokenizer(documents, add_special_tokens=False)["input_ids"]
-    stream = torch.tensor([token for document in encoded for token in document])
-    needed = settings.steps * settings.batch * settings.window_tokens
-    repeats = math.ceil(needed / len(stream))
-    return stream.repeat(repeats)[:needed].reshape(settings.steps, settings.batch, settings.window_tokens)
+    windows: list[list[tuple[int, int]]] = [[]]
+    for document in documents:
+        given, learned = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in document)
+        pairs = [(token, _IGNORED) for token in given] + [(token, token) for token in learned]
+        if windows[-1] and len(windows[-1]) + len(pairs) > settings.window_tokens:
+            windows.append([])
+        windows[-1] = (windows[-1] + pairs)[: settings.window_tokens]
+    wanted = settings.steps * settings.batch
+    chosen = (windows * math.ceil(wanted / len(windows)))[:wanted]
+    padding = (tokenizer.pad_token_id, _IGNORED)
+    padded = [window + [padding] * (settings.window_tokens - len(window)) for window in chosen]
+    return torch.tensor(padded).reshape(settings.steps, settings.batch, settings.window_tokens, 2)

@@ -40,7 +40,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     from training.tiny import train_tokenizer
 
     tiny = load(Path("training/recipes/tiny.yaml")).recipe
-    examples = list(clinic_examples(tiny.data.sources[0], "train", 40, 1))
+    cases = tiny.data.sources[0].model_copy(update={"presentations": ["chest-pain"], "topics": ["diagnosis"]})
+    examples = list(clinic_examples(cases, "train", 40, 1))
     rows = [
         Row(
             id=each.id,

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from gazal.artifact import ArtifactError, load_manifest
 from gazal.artifact import verify as verify_artifact
 from gazal.models import resolve
+from training import held_out
 from training.adapter import store
 from training.assemble import merge_stage
 from training.chain import Chain
@@ -140,6 +141,20 @@ def test_the_right_adapter_agrees_to_the_last_digit_that_matters(small: Any, mer
     assert found.agreement == 1.0
     assert found.largest_logit_difference < 1e-3
     assert found.tokens == 3 * 48
+
+
+def test_held_out_questions_are_answered_greedily_and_as_the_policy_samples(small: Any, merged: RunDirectory) -> None:
+    settings = {"questions": 3, "batch": 3, "sampled_at": 0.9}
+    chain = Chain(small.recipe(data__max_completion_tokens=24, held_out=settings), merged)
+    stage = merged.stage("sft")
+    chain.held_out("sft")
+    greedy, sampled = held_out.load(stage.held_out), held_out.load(stage.held_out_sampled)
+    assert [each.example for each in greedy] == [each.example for each in sampled]
+    assert [each.completion for each in greedy] != [each.completion for each in sampled]
+    assert chain.comparison(sampled=True) is None
+    before = stage.held_out_sampled.stat().st_mtime_ns
+    chain.held_out("sft")
+    assert stage.held_out_sampled.stat().st_mtime_ns == before
 
 
 def test_links_that_lack_the_one_before_say_so(small: Any, tmp_path: Path) -> None:

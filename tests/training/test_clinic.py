@@ -327,6 +327,41 @@ def test_the_risk_ratio_has_its_textbook_interval() -> None:
     assert risk_ratio(10, 100, 20, 100) == pytest.approx((0.5, 0.2465, 1.0143), abs=1e-3)
 
 
+@pytest.fixture(scope="module")
+def trials(clinic: Clinic) -> list[Example]:
+    scope = Scope(("research",), only_closed=True, length="brief")
+    return list(generate(clinic, "train", 300, 8, scope))
+
+
+def test_trials_alone_can_be_asked_about(trials: list[Example]) -> None:
+    assert {example.mode for example in trials} == {"research"}
+    assert {example.answer for example in trials} == {"yes", "no", "maybe"}
+    assert min(Counter(example.answer for example in trials).values()) > 70
+
+
+def test_held_out_trials_ask_of_combinations_that_training_never_shows(clinic: Clinic, trials: list[Example]) -> None:
+    def asked(example: Example) -> str:
+        return re.search(r"^Does .*\?$", example.prompt, re.MULTILINE).group()  # type: ignore[union-attr]
+
+    scope = Scope(("research",), only_closed=True, length="brief")
+    held_out = list(generate(clinic, "combination", 300, 8, scope))
+    assert not {asked(example) for example in held_out} & {asked(example) for example in trials}
+
+
+def test_brief_reasoning_about_a_trial_says_where_its_interval_lies(trials: list[Example]) -> None:
+    for example in trials:
+        found = re.search(r"CI (\d+\.\d+) to (\d+\.\d+)", example.prompt)
+        assert found
+        low, high = map(float, found.groups())
+        said = example.completion
+        assert ("ends below 1" in said) == (example.answer == "yes")
+        assert "ends below 1" not in said or high <= 1
+        assert "begins above 1" not in said or low >= 1
+        assert "holds 1" not in said or low <= 1 <= high
+        reward = score(said, example.answer or "", RESEARCH_LABELS, list(said.encode()), RewardPolicy())
+        assert (reward.accuracy, reward.format) == (1.0, 1.0)
+
+
 ORPHAN = {"kind": "sign", "clinical": ["a sign", "another"]}
 
 

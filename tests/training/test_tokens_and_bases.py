@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from gazal.prompting import render
 from gazal.reasoning_tokens import CHATML, add_reasoning_tokens
-from training.tiny import plain_document, train_tokenizer
+from training.recipe import Pretraining
+from training.tiny import _windows, plain_document, train_tokenizer
 from training.tokens import completion_text, encode, encode_prompt, opens_reasoning
 
 if TYPE_CHECKING:
@@ -93,5 +95,30 @@ def test_their_embeddings_begin_as_the_mean_of_their_pieces(prepared: tuple[Path
 def test_what_the_tiny_base_reads_has_no_grammar() -> None:
     text = plain_document("A prompt.", COMPLETION.replace("Look.", "The key findings are pain."))
     assert text == (
-        "<|im_start|>user\nA prompt.<|im_end|>\n<|im_start|>assistant\nThe key findings are pain. B: c<|im_end|>\n"
+        "<|im_start|>user\nA prompt.<|im_end|>\n"
+        '<|im_start|>assistant\n The key findings are pain. B: c The answer is "A".<|im_end|>\n'
     )
+
+
+@pytest.mark.parametrize("mode", ["mcq", "research"])
+def test_most_documents_of_the_tiny_base_leave_the_instructions_out(mode: Any) -> None:
+    options = {"A": "one", "B": "two"} if mode == "mcq" else None
+    prompt = render(mode, "A case.", question="What is it?", options=options).text
+    assert "Think first" in plain_document(prompt, COMPLETION, instructed=True)
+    without = plain_document(prompt, COMPLETION)
+    assert "Think first" not in without
+    assert "A case." in without
+    assert ("B. two" if mode == "mcq" else "What is it?") + "<|im_end|>" in without
+
+
+def test_the_tiny_base_reads_whole_documents(tokenizer: Any) -> None:
+    settings = Pretraining(documents=3, steps=2, batch=2, window_tokens=40, learning_rate=0.001, seed=1)
+    documents = [("", "A 44-year-old man.<|im_end|>"), ("has chest ", "pain<|im_end|>"), ("Step ", "1: A<|im_end|>")]
+    windows = _windows(tokenizer, documents, settings)
+    assert windows.shape == (2, 2, 40, 2)
+    ids, labels = windows.flatten(0, 1).unbind(-1)
+    read = [tokenizer.decode([token for token in row if token != tokenizer.pad_token_id]) for row in ids]
+    assert all(text.endswith("<|im_end|>") for text in read)
+    assert "".join(read).startswith("".join(given + learned for given, learned in documents))
+    learned = "".join(tokenizer.decode([token for token in row if token >= 0]) for row in labels)
+    assert learned.startswith("".join(text for _, text in documents))

@@ -141,7 +141,11 @@ def generate(clinic: Clinic, split: Split, count: int, seed: int, scope: Scope |
 
 def split_of(patient: Patient) -> Split:
     """Whether a case about a known condition belongs to training or to the held-out combinations."""
-    return "combination" if _hash(patient.combination) % 100 < _TEST_COMBINATIONS_PERCENT else "train"
+    return _split_of(patient.combination)
+
+
+def _split_of(combination: str) -> Split:
+    return "combination" if _hash(combination) % 100 < _TEST_COMBINATIONS_PERCENT else "train"
 
 
 def _example(
@@ -153,9 +157,11 @@ def _example(
     rng: random.Random,
 ) -> Example | None:
     if not scope.only_closed and split != "combination" and rng.random() < _RESEARCH_SHARE:
-        return _research(condition, split, rng)
+        return _research(condition, split, scope.length, rng)
     openly = not scope.only_closed and split == "train" and rng.random() < _OPEN_SHARE
     topic: Topic = rng.choice([each for each in scope.topics if each in OPEN_TOPICS] if openly else scope.topics)
+    if topic == "research":
+        return _research(condition, split, scope.length, rng, by_combination=True)
     barred = held_out if split == "train" else frozenset[str]()
     unknown = held_out if split != "condition" else frozenset[str]()
     plain = scope.length == "brief"
@@ -233,8 +239,13 @@ def _finished(
     )
 
 
-def _research(condition: Condition, split: Split, rng: random.Random) -> Example:
-    made = study(condition, rng)
+def _research(
+    condition: Condition, split: Split, length: Length, rng: random.Random, *, by_combination: bool = False
+) -> Example | None:
+    """A trial; `by_combination` holds out combinations of patients, intervention and outcome."""
+    made = study(condition, rng, brief=length == "brief")
+    if by_combination and split != "condition" and _split_of(made.question) != split:
+        return None
     prompt = render("research", made.abstract, question=made.question)
     return Example(
         id=prompt.sha256[:16],

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from training.clinic.cases import Patient
     from training.clinic.knowledge import Condition, Contraindication
 
-Topic = Literal["diagnosis", "test", "treatment", "contraindication", "uncertainty", "worse", "better"]
+Topic = Literal["diagnosis", "test", "treatment", "contraindication", "uncertainty", "worse", "better", "research"]
 TOPICS: tuple[Topic, ...] = ("diagnosis", "test", "treatment", "contraindication", "uncertainty", "worse", "better")
+"""Those of questions about a patient; `research` asks about a trial instead, see `training.clinic.studies`."""
 
 OPEN_TOPICS: dict[Topic, Mode] = {
     "diagnosis": "diagnosis",

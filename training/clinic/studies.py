@@ -58,8 +58,8 @@ def conclude(low: float, high: float) -> Label:
     return "maybe"
 
 
-def study(condition: Condition, rng: random.Random) -> Study:
-    """A trial in patients with this condition."""
+def study(condition: Condition, rng: random.Random, *, brief: bool = False) -> Study:
+    """A trial in patients with this condition; `brief` reasoning says of the interval only where it lies."""
     target: Label = rng.choice(("yes", "no", "maybe"))
     while True:
         size, events, control_events = _counts(target, rng)
@@ -81,6 +81,8 @@ def study(condition: Condition, rng: random.Random) -> Study:
         f"RESULTS: {outcome[0].upper() + outcome[1:]} occurred in {rates} ({interval})."
     )
     question = f"Does {intervention} reduce {outcome} in {population}?"
+    if brief:
+        return Study(abstract, question, target, _brief(target, low, high))
     return Study(abstract, question, target, _completion(target, size, outcome, rates, interval))
 
 
@@ -95,20 +97,40 @@ def _counts(target: Label, rng: random.Random) -> tuple[int, int, int]:
     return size, max(1, round(size * control * effect[target])), max(1, round(size * control))
 
 
+_MEANINGS: dict[Label, str] = {
+    "yes": "The whole interval lies below 1, so the outcome was rarer with the intervention",
+    "no": "The interval excludes a benefit that would matter",
+    "maybe": "The interval includes both benefit and harm, so the trial cannot decide",
+}
+
+
+def _brief(answer: Label, low: float, high: float) -> str:
+    """Reasoning that quotes no number: to copy one is beyond a model that has read a million tokens."""
+    place = "ends below 1" if high < 1 else "begins above 1" if low > 1 else "holds 1"
+    width = "narrow" if high / low < _NARROW**2 else "wide"
+    steps = (
+        "Two groups of a randomised trial are compared.",
+        f"The interval of the risk ratio {place} and is {width}.",
+        f"{_MEANINGS[answer]}.",
+    )
+    return _written(answer, steps, (f"the interval {place}", f"a randomised trial with a {width} interval"))
+
+
 def _completion(answer: Label, size: int, outcome: str, rates: str, interval: str) -> str:
-    meaning = {
-        "yes": "The whole interval lies below 1, so the outcome was rarer with the intervention",
-        "no": "The interval excludes a benefit that would matter",
-        "maybe": "The interval includes both benefit and harm, so the trial cannot decide",
-    }[answer]
     steps = (
         f"The question is whether the intervention reduces {outcome}.",
         f"This is a randomised trial with {2 * size} patients and blinded assessment.",
         f"The outcome occurred in {rates}, {interval}.",
-        f"{meaning}.",
+        f"{_MEANINGS[answer]}.",
     )
+    return _written(answer, steps, (f"{outcome} in {rates}", f"randomised, {2 * size} patients, {interval}"))
+
+
+def _written(answer: Label, steps: tuple[str, ...], found: tuple[str, str]) -> str:
+    """The completion from its steps, and what stands behind the first two labels of the mode's sections."""
+    meaning = _MEANINGS[answer]
     heading, labels = sections("research")
-    texts = (f"{outcome} in {rates}", f"randomised, {2 * size} patients, {interval}", meaning[0].lower() + meaning[1:])
+    texts = (*found, meaning[0].lower() + meaning[1:])
     thinking = "\n".join(f"Step {number}: {text}" for number, text in enumerate(steps, 1))
     body = "\n".join(f"**{label}**: {text[0].upper() + text[1:]}." for label, text in zip(labels, texts, strict=True))
     return f"<think>\n{thinking}\n</think>\n\n## {heading}\n{body}\n\nFinal answer: \\boxed{{{answer}}}"
