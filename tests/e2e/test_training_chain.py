@@ -58,14 +58,14 @@ def test_stage_two_keeps_the_form_and_is_compared_with_stage_one(run: RunDirecto
     assert held_out.parsed_share(after) >= 0.97
     kept = json.loads((run.path / "comparison.json").read_text())
     assert kept == held_out.compare(before, after).__dict__
-    assert kept["questions"] == 400
+    assert kept["questions"] == 300
     assert (run.path / "report.html").is_file()
 
 
 def test_stage_two_raises_accuracy_over_stage_one(run: RunDirectory) -> None:
     compared = json.loads((run.path / "comparison-sampled.json").read_text())
     print(compared, json.loads((run.path / "comparison.json").read_text()))
-    assert compared["questions"] == 400
+    assert compared["questions"] == 300
     assert compared["accuracy_after"] > compared["accuracy_before"]
     assert compared["p_value"] < 0.01
 
