@@ -1,7 +1,7 @@
 """The whole recipe on two CPU cores: a base from nothing, two stages, a merged artifact, and vLLM that serves it.
 
 Stage 1 teaches the form, stage 2 keeps it, and the merged weights answer the same in the engine. With
-GAZAL_WHOLE_TINY=1 the recipe runs as it stands, which takes two minutes more than CI has to spare, and stage 2 must
+GAZAL_WHOLE_TINY=1 the recipe runs as it stands, which takes four minutes more than CI has to spare, and stage 2 must
 raise accuracy on held-out questions, sampled as it was trained; otherwise stage 2 is cut to six steps.
 """
 
