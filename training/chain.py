@@ -161,9 +161,7 @@ class Chain:
         """Stage 2 against stage 1 on the held-out questions, once both have answered."""
         stages = [self.run.stage(kind) for kind in ("sft", "grpo")]
         before, after = (each.held_out_sampled if sampled else each.held_out for each in stages)
-        if not (before.is_file() and after.is_file()):
-            return None
-        return held_out.compare(held_out.load(before), held_out.load(after))
+        return held_out.compare_files(before, after)
 
     def whole(self) -> None:
         """All links in their order."""

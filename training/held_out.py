@@ -113,6 +113,13 @@ def compare(before: Sequence[Answered], after: Sequence[Answered]) -> Comparison
     )
 
 
+def compare_files(before: Path, after: Path) -> Comparison | None:
+    """Compare the answers that two models left, once both have."""
+    if not (before.is_file() and after.is_file()):
+        return None
+    return compare(load(before), load(after))
+
+
 def mcnemar(gained: int, lost: int) -> float:
     """The exact two-sided p-value: a fair coin thrown gained + lost times comes out at least this uneven."""
     thrown = gained + lost

@@ -153,6 +153,7 @@ def _page(run: RunDirectory, recipe: Recipe, progress: Callable[[int, int], None
         held_out_chart=held_out_chart(answered) if answered else None,
         topics=topic_rows(answered),
         comparison=held_out.compare(answered["sft"], answered["grpo"]) if len(answered) == len(STAGES) else None,
+        sampled=held_out.compare_files(*(run.stage(kind).held_out_sampled for kind in STAGES)),
         readable={kind: held_out.parsed_share(answers) for kind, answers in answered.items()},
         signs=_signs(recipe, stages, completions.steps, answered),
     )

@@ -80,13 +80,13 @@ def merge(stage: Path, kind: str) -> str:
     return digest_of(files)
 
 
-def answer_held_out(stage: Path, right: int) -> None:
+def answer_held_out(stage: Path, right: int, name: str = "held_out.jsonl") -> None:
     rows = [
         {"example": f"q{n}", "topic": ("diagnosis", "test")[n % 2], "right": "A", "failure": None, "completion": "x"}
         | {"label": "A" if n < right else "B"}
         for n in range(40)
     ]
-    (stage / "held_out.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (stage / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
     digests = [merge(run / kind, kind) for kind in ("sft", "grpo")]
     answer_held_out(run / "sft", 10)
     answer_held_out(run / "grpo", 30)
+    answer_held_out(run / "sft", 8, "held_out_sampled.jsonl")
+    answer_held_out(run / "grpo", 20, "held_out_sampled.jsonl")
     return write_report(run).read_text(encoding="utf-8"), digests
 
 
@@ -179,6 +181,7 @@ def test_held_out_accuracy_comes_with_intervals_and_the_paired_test(finished: tu
     assert "10 (25.0%)" in page
     assert "14.2% to 40.2%" in page, "Wilson's interval of 10 in 40"
     assert "30 (75.0%)" in page
+    assert "20.0% right after stage 1, 50.0% after stage 2; 12 gained, 0 lost, p = 0.00049" in page
 
 
 def test_the_merge_is_shown_with_its_verification(finished: tuple[str, list[str]]) -> None:

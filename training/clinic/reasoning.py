@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from gazal.prompting import Mode
     from training.clinic.cases import Patient
-    from training.clinic.knowledge import Condition
-    from training.clinic.questions import Asked
+    from training.clinic.knowledge import Condition, Contraindication
+    from training.clinic.questions import Asked, Topic
 
 Length = Literal["full", "compact", "brief"]
 _MOST_WORDS = 20
@@ -84,23 +84,25 @@ def few_words(findings: list[str]) -> list[str]:
     return findings if len(" ".join(findings).split()) <= _MOST_WORDS else findings[:2]
 
 
-def _compact_decision(asked: Asked) -> str:
-    right = asked.right.rstrip(".")
-    if asked.topic == "contraindication" and asked.contraindication:
-        limit = asked.contraindication
+def decision(topic: Topic, right: str, limit: Contraindication | None = None) -> str:
+    """The sentence in which compact reasoning decides; `limit` is what a question about a contraindication turns on."""
+    right = right.rstrip(".")
+    if topic == "contraindication" and limit:
         factor, avoid = (lower_first(each).rstrip(".") for each in (limit.factor, limit.avoid))
-        said = f"Because of {factor}, avoid {avoid}. Instead: {right}."
-    elif asked.topic == "uncertainty":
-        said = f"Safest while this is not known: {right}."
-    else:
-        lead = {
-            "diagnosis": "Best fit",
-            "test": "Test that settles it",
-            "treatment": "First treatment of it",
-            "worse": "Worsens its outlook",
-            "better": "Improves its outlook",
-        }[asked.topic]
-        said = f"{lead}: {right}."
+        return f"Because of {factor}, avoid {avoid}. Instead: {right}."
+    lead = {
+        "diagnosis": "Best fit",
+        "test": "Test that settles it",
+        "treatment": "First treatment of it",
+        "uncertainty": "Safest while this is not known",
+        "worse": "Worsens its outlook",
+        "better": "Improves its outlook",
+    }[topic]
+    return f"{lead}: {right}."
+
+
+def _compact_decision(asked: Asked) -> str:
+    said = decision(asked.topic, asked.right, asked.contraindication)
     return f"{said} This is option {asked.key}." if asked.key else said
 
 

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 from training.clinic.cases import draw, tell
 from training.clinic.english import listed, lower_first, sentence
 from training.clinic.generate import held_out_conditions, split_of
-from training.clinic.reasoning import few_words
+from training.clinic.reasoning import decision, few_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from training.clinic.forms import Style
     from training.clinic.knowledge import Clinic, Condition, Presentation
+    from training.clinic.questions import Topic
 
 ITEMS = 5
 """Questions on a sheet."""
@@ -103,19 +104,15 @@ def _case(presentation: Presentation, condition: Condition, rng: random.Random) 
 def _facts(condition: Condition, rng: random.Random) -> list[tuple[str, str]]:
     """A question and its answer on each thing that the questions of the clinic turn on."""
     name, treatment, prognosis = condition.name, condition.treatment, condition.prognosis
+    missing = sentence(condition.uncertainty.missing)
     limit = rng.choice(treatment.contraindications)
-    factor, avoid = (lower_first(each).rstrip(".") for each in (limit.factor, limit.avoid))
-    return [
-        (f"{name}: which test settles it?", f"Test that settles it: {sentence(condition.tests[0].name)}"),
-        (f"{name}: what is given first?", f"First treatment of it: {sentence(treatment.first_line)}"),
-        (
-            f"{name}, with {factor}: what is given?",
-            f"Because of {factor}, avoid {avoid}. Instead: {sentence(limit.instead)}",
-        ),
-        (
-            f"{name} is thought of. {sentence(condition.uncertainty.missing)} What is done?",
-            f"Safest while this is not known: {sentence(condition.uncertainty.decision)}",
-        ),
-        (f"{name}: what worsens its outlook?", f"Worsens its outlook: {'; '.join(prognosis.worse)}."),
-        (f"{name}: what improves its outlook?", f"Improves its outlook: {'; '.join(prognosis.better)}."),
+    factor = lower_first(limit.factor).rstrip(".")
+    asked: list[tuple[str, Topic, str]] = [
+        (f"{name}: which test settles it?", "test", sentence(condition.tests[0].name)),
+        (f"{name}: what is given first?", "treatment", sentence(treatment.first_line)),
+        (f"{name}, with {factor}: what is given?", "contraindication", sentence(limit.instead)),
+        (f"{name} is thought of. {missing} What is done?", "uncertainty", sentence(condition.uncertainty.decision)),
+        (f"{name}: what worsens its outlook?", "worse", "; ".join(prognosis.worse)),
+        (f"{name}: what improves its outlook?", "better", "; ".join(prognosis.better)),
     ]
+    return [(question, decision(topic, right, limit)) for question, topic, right in asked]
