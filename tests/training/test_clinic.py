@@ -356,8 +356,8 @@ def test_brief_reasoning_about_a_trial_says_where_its_interval_lies(trials: list
         said = example.completion
         assert ("ends below 1" in said) == (example.answer == "yes")
         assert "ends below 1" not in said or high <= 1
-        assert "begins above 1" not in said or low >= 1
-        assert "holds 1" not in said or low <= 1 <= high
+        assert "ends below 1" in said or low <= 1 <= high
+        assert ("holds 1" in said) == ("ends below 1" not in said)
         reward = score(said, example.answer or "", RESEARCH_LABELS, list(said.encode()), RewardPolicy())
         assert (reward.accuracy, reward.format) == (1.0, 1.0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from gazal.prompting import render
 from gazal.reasoning_tokens import CHATML, add_reasoning_tokens
+from training.clinic import knowledge
+from training.clinic.studies import study
 from training.recipe import Pretraining
-from training.tiny import _windows, plain_document, train_tokenizer
+from training.tiny import _windows, plain_document, reading_matter, train_tokenizer
 from training.tokens import completion_text, encode, encode_prompt, opens_reasoning
 
 if TYPE_CHECKING:
@@ -109,6 +113,22 @@ def test_most_documents_of_the_tiny_base_leave_the_instructions_out(mode: Any) -
     assert "Think first" not in without
     assert "A case." in without
     assert ("B. two" if mode == "mcq" else "What is it?") + "<|im_end|>" in without
+
+
+def test_the_tiny_base_reads_of_intervals_before_it_reads_of_trials() -> None:
+    rng = random.Random(1)
+    condition = next(iter(knowledge.load().conditions.values()))
+    trials = [study(condition, rng, brief=True) for _ in range(2)]
+    prompts = [render("research", each.abstract, question=each.question).text for each in trials]
+    documents = reading_matter(list(zip(prompts, (each.completion for each in trials), strict=True)))
+    assert len(documents) == 4
+    for trial, (given, learned) in zip(trials, documents, strict=False):
+        interval = re.search(r"95% CI [\d.]+ to [\d.]+", trial.abstract)
+        assert interval
+        assert given == f"<|im_start|>user\n{interval.group()}<|im_end|>\n<|im_start|>assistant\n"
+        assert re.fullmatch(r" Two groups [^.]*\. The interval [^.]* (wide|narrow)\.<\|im_end\|>\n", learned)
+    assert [bool(given) for given, _ in documents[2:]] == [False, True]
+    assert all(trial.question in given + learned for trial, (given, learned) in zip(trials, documents[2:], strict=True))
 
 
 def test_the_tiny_base_reads_whole_documents(tokenizer: Any) -> None:

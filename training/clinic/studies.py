@@ -59,10 +59,14 @@ def conclude(low: float, high: float) -> Label:
 
 
 def study(condition: Condition, rng: random.Random, *, brief: bool = False) -> Study:
-    """A trial in patients with this condition; `brief` reasoning says of the interval only where it lies."""
+    """A trial in patients with this condition.
+
+    `brief` is for models that can read a digit or two: the reasoning says only where the interval lies and how wide it
+    is, and no trial shows harm, so that each answer has one reason.
+    """
     target: Label = rng.choice(("yes", "no", "maybe"))
     while True:
-        size, events, control_events = _counts(target, rng)
+        size, events, control_events = _counts(target, rng, harm=not brief)
         ratio, low, high = risk_ratio(events, size, control_events, size)
         if conclude(low, high) == target:
             break
@@ -86,12 +90,12 @@ def study(condition: Condition, rng: random.Random, *, brief: bool = False) -> S
     return Study(abstract, question, target, _completion(target, size, outcome, rates, interval))
 
 
-def _counts(target: Label, rng: random.Random) -> tuple[int, int, int]:
+def _counts(target: Label, rng: random.Random, *, harm: bool) -> tuple[int, int, int]:
     size = {"yes": rng.randint(300, 2500), "no": rng.randint(1500, 9000), "maybe": rng.randint(40, 400)}[target]
     control = rng.uniform(0.12, 0.4)
     effect = {
         "yes": rng.uniform(0.45, 0.8),
-        "no": rng.choice((1.0, rng.uniform(1.15, 1.5))),
+        "no": rng.choice((1.0, rng.uniform(1.15, 1.5))) if harm else rng.uniform(0.95, 1.05),
         "maybe": rng.uniform(0.7, 1.3),
     }
     return size, max(1, round(size * control * effect[target])), max(1, round(size * control))
@@ -106,7 +110,7 @@ _MEANINGS: dict[Label, str] = {
 
 def _brief(answer: Label, low: float, high: float) -> str:
     """Reasoning that quotes no number: to copy one is beyond a model that has read a million tokens."""
-    place = "ends below 1" if high < 1 else "begins above 1" if low > 1 else "holds 1"
+    place = "ends below 1" if high < 1 else "holds 1"
     width = "narrow" if high / low < _NARROW**2 else "wide"
     steps = (
         "Two groups of a randomised trial are compared.",
