@@ -34,6 +34,11 @@ def lines(text: str) -> list[str]:
     return re.findall(r"^\d\. (.+)$", text, re.MULTILINE)
 
 
+def pointed_to(made: list[Sheet]) -> list[str]:
+    answers = "\n".join(sheet.completion for sheet in made)
+    return re.findall(r"They point to: (.+?)\.(?: |$)", answers, re.MULTILINE)
+
+
 def test_each_question_has_its_answer_under_the_same_number(made: list[Sheet]) -> None:
     numbers = list(range(1, ITEMS + 1))
     for sheet in made:
@@ -49,15 +54,17 @@ def test_the_seed_decides_everything(clinic: Clinic, made: list[Sheet]) -> None:
 
 def test_no_held_out_condition_is_named(clinic: Clinic, made: list[Sheet]) -> None:
     held_out = {clinic.conditions[each].name for each in held_out_conditions(clinic)}
-    named = set(re.findall(r"They point to: (.+)\.$", "\n".join(sheet.completion for sheet in made), re.MULTILINE))
+    named = set(
+        re.findall(r"They point to: (.+?)\.(?: |$)", "\n".join(sheet.completion for sheet in made), re.MULTILINE)
+    )
     assert not named & held_out
-    asked = {line.split(":")[0] for sheet in made for line in lines(sheet.prompt)}
-    assert not asked & held_out
+    said = "\n".join(sheet.prompt for sheet in made)
+    assert not [name for name in held_out if re.search(rf"^(\d|[A-E])\. {re.escape(name)}(\.|:|$)", said, re.MULTILINE)]
 
 
 def test_every_condition_that_training_may_name_comes_about_equally_often(clinic: Clinic, made: list[Sheet]) -> None:
     allowed = len(clinic.conditions) - len(held_out_conditions(clinic))
-    named = re.findall(r"They point to: (.+)\.$", "\n".join(sheet.completion for sheet in made), re.MULTILINE)
+    named = pointed_to(made)
     assert len(set(named)) == allowed
     assert max(map(named.count, set(named))) <= 3 * len(named) / allowed
 
@@ -80,6 +87,22 @@ def test_findings_are_cited_in_the_words_of_the_case(made: list[Sheet]) -> None:
                 assert first.casefold() in question.casefold()
                 cited += 1
     assert cited > COUNT / 2
+
+
+def test_the_chosen_letter_stands_before_the_text_that_was_decided_on(made: list[Sheet]) -> None:
+    letters = []
+    for sheet in made:
+        questions = re.split(r"^\d\. ", sheet.prompt, flags=re.MULTILINE)[1:]
+        for question, answer in zip(questions, lines(sheet.completion), strict=True):
+            options = dict(re.findall(r"^([A-E])\. (.+)$", question, re.MULTILINE))
+            chosen = re.search(r": ([^:]+)\. This is option ([A-E])\.$", answer)
+            assert bool(options) == bool(chosen), answer
+            if chosen:
+                text, letter = chosen.groups()
+                assert options[letter].endswith(text), answer
+                letters.append(letter)
+    assert len(letters) > COUNT * ITEMS / 2
+    assert min(map(letters.count, "ABC")) > len(letters) / 5
 
 
 def test_they_are_a_source_for_sft_whose_answers_need_no_form() -> None:

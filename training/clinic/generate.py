@@ -169,7 +169,7 @@ def _example(
     if topic in UNDECIDED_TOPICS and not plain and rng.random() < _UNDECIDED_SHARE:
         rivals = [each for each in presentation.conditions if each.id not in {condition.id, *unknown}]
         patient = draw_undecided(condition, rivals, presentation, rng)
-    patient = patient or draw(condition, presentation, rng, hidden=_not_known_yet(topic, condition))
+    patient = patient or draw(condition, presentation, rng, hidden=not_known_yet(topic, condition))
     if patient is None or (split != "condition" and split_of(patient) != split):
         return None
     style = rng.choice(_PLAIN_STYLES if plain else _STYLES)
@@ -189,7 +189,7 @@ def _tested(patient: Patient) -> bool:
     return any(patient.presentation.findings[each].kind in ("lab", "investigation") for each in shown)
 
 
-def _not_known_yet(topic: Topic, condition: Condition) -> Callable[[Finding], bool]:
+def not_known_yet(topic: Topic, condition: Condition) -> Callable[[Finding], bool]:
     """Which findings a case must not show, because the question would answer itself or say that they are missing.
 
     A decision in doubt knows no tests. A question about the best test does not show what that test found.

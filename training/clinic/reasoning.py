@@ -75,7 +75,7 @@ def _compact_steps(patient: Patient, asked: Asked, rng: random.Random, barred: C
     ]
     for alternative, finding in _alternatives(patient, rng, barred, asked)[:1]:
         steps.append(f"Less likely: {alternative}. Against it: {finding}.")
-    steps.append(_compact_decision(asked))
+    steps.append(chosen_option(asked))
     return steps
 
 
@@ -101,7 +101,8 @@ def decision(topic: Topic, right: str, limit: Contraindication | None = None) ->
     return f"{lead}: {right}."
 
 
-def _compact_decision(asked: Asked) -> str:
+def chosen_option(asked: Asked) -> str:
+    """The last step of compact reasoning: the decision and, in `mcq`, the letter under which it is listed."""
     said = decision(asked.topic, asked.right, asked.contraindication)
     return f"{said} This is option {asked.key}." if asked.key else said
 

@@ -3,8 +3,9 @@
 A reasoned answer spends five hundred tokens on one diagnosis, most of them on the wording of its prompt. A small model
 that sees a few million tokens so learns the form long before the medicine. A sheet holds several short questions, of
 cases and of facts, answered in the words in which compact reasoning says the same ("They point to: ..."); it tells a
-fact in a tenth of the tokens. What is held out from training is held out here too: the conditions, and the sets of
-findings that the held-out combinations show.
+fact in a tenth of the tokens. Most have options, because to find the letter of a text is a skill of its own: a model
+that met options only in reasoned answers named the right condition and then wrote C under every question. What is held
+out from training is held out here too: the conditions, and the sets of findings that the held-out combinations show.
 
     for sheet in sheets(load(), count=3000, seed=1): ...
 """
@@ -18,20 +19,24 @@ from typing import TYPE_CHECKING
 
 from training.clinic.cases import draw, tell
 from training.clinic.english import listed, lower_first, sentence
-from training.clinic.generate import held_out_conditions, split_of
-from training.clinic.reasoning import decision, few_words
+from training.clinic.generate import held_out_conditions, not_known_yet, split_of
+from training.clinic.questions import TOPICS, ask
+from training.clinic.reasoning import chosen_option, decision, few_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
 
+    from training.clinic.cases import Patient
     from training.clinic.forms import Style
-    from training.clinic.knowledge import Clinic, Condition, Presentation
+    from training.clinic.knowledge import Clinic, Condition, Finding, Presentation
     from training.clinic.questions import Topic
 
-ITEMS = 5
+ITEMS = 4
 """Questions on a sheet."""
 
 _HEAD = "Answer each question in one line."
+_OPTIONS_SHARE = 0.65
+"""Of the questions: with options to choose from."""
 _CASE_SHARE = 0.65
 _TOLD_SHARE = 0.4
 """Of the cases: told in a form of the clinic; the others list their findings."""
@@ -61,7 +66,7 @@ def sheets(clinic: Clinic, count: int, seed: int) -> Iterator[Sheet]:
         while len(items) < ITEMS:
             if not deck:
                 deck = rng.sample(pool, len(pool))
-            item = _item(*deck.pop(), rng)
+            item = _item(*deck.pop(), held_out, rng)
             if item is not None:
                 items.append(item)
         sheet = _sheet(items)
@@ -77,28 +82,62 @@ def _sheet(items: list[tuple[str, str]]) -> Sheet:
     return Sheet(hashlib.sha256(prompt.encode()).hexdigest()[:16], prompt, "\n".join(answers))
 
 
-def _item(presentation: Presentation, condition: Condition, rng: random.Random) -> tuple[str, str] | None:
-    if rng.random() < _CASE_SHARE:
-        return _case(presentation, condition, rng)
-    return rng.choice(_facts(condition, rng))
+def _item(
+    presentation: Presentation, condition: Condition, barred: Collection[str], rng: random.Random
+) -> tuple[str, str] | None:
+    """A question and its answer, or None where the draw belongs to the held-out combinations."""
+    of_case = rng.random() < _CASE_SHARE
+    if rng.random() < _OPTIONS_SHARE:
+        return _with_options(presentation, condition, barred, rng, of_case=of_case)
+    if not of_case:
+        return rng.choice(_facts(condition, rng))
+    patient = _patient(presentation, condition, rng)
+    return (_told(patient, rng), _pointed(patient, rng)) if patient else None
 
 
-def _case(presentation: Presentation, condition: Condition, rng: random.Random) -> tuple[str, str] | None:
-    """A patient and the diagnosis, or None where the draw belongs to the held-out combinations."""
-    patient = draw(condition, presentation, rng)
-    if patient is None or split_of(patient) != "train":
+def _with_options(
+    presentation: Presentation, condition: Condition, barred: Collection[str], rng: random.Random, *, of_case: bool
+) -> tuple[str, str] | None:
+    """A question of the clinic on a case, or on a condition by its name; none that is `barred` is an option."""
+    topic = rng.choice([each for each in TOPICS if of_case or each != "diagnosis"])
+    patient = _patient(presentation, condition, rng, not_known_yet(topic, condition))
+    asked = patient and ask(patient, topic, rng, barred=barred)
+    if not patient or not asked:
         return None
-    style = rng.choice(_STYLES)
-    case = tell(patient, style, rng)
-    shown = [patient.told[each].rstrip(".") for each in patient.present]
-    if rng.random() > _TOLD_SHARE:
-        listing = shown[:]
-        rng.shuffle(listing)
-        case = f"{'; '.join(listing)}."
-    answer = f"They point to: {condition.name}."
+    said = _told(patient, rng) if of_case else sentence(condition.name)
+    question = " ".join(each for each in (said, asked.note, asked.question) if each)
+    options = [f"{label}. {text}" for label, text in (asked.options or {}).items()]
+    answer = chosen_option(asked)
+    return "\n".join((question, *options)), f"{_pointed(patient, rng)} {answer}" if of_case else answer
+
+
+def _patient(
+    presentation: Presentation,
+    condition: Condition,
+    rng: random.Random,
+    hidden: Callable[[Finding], bool] = lambda _: False,
+) -> Patient | None:
+    patient = draw(condition, presentation, rng, hidden=hidden)
+    return patient if patient and split_of(patient) == "train" else None
+
+
+def _told(patient: Patient, rng: random.Random) -> str:
+    """The case in a form of the clinic, or its findings in the words of that form as a list."""
+    case = tell(patient, rng.choice(_STYLES), rng)
+    if rng.random() < _TOLD_SHARE:
+        return " ".join(case.split())
+    listing = [patient.told[each].rstrip(".") for each in patient.present]
+    rng.shuffle(listing)
+    return f"{'; '.join(listing)}."
+
+
+def _pointed(patient: Patient, rng: random.Random) -> str:
+    """What the case points to, half of the time after the findings that a reasoned answer would cite first."""
+    answer = f"They point to: {patient.condition.name}."
     if rng.random() < _CITED_SHARE:
-        answer = f"Findings: {listed(few_words(shown[:3]))}. {answer}"
-    return " ".join(case.split()), answer
+        shown = [patient.told[each].rstrip(".") for each in patient.present[:3]]
+        return f"Findings: {listed(few_words(shown))}. {answer}"
+    return answer
 
 
 def _facts(condition: Condition, rng: random.Random) -> list[tuple[str, str]]:
