@@ -60,7 +60,7 @@ def questions(recipe: Recipe) -> list[Example]:
     """The held-out questions of a recipe: the combinations that its clinic keeps back."""
     from training.data.sources import clinic_examples
 
-    source = recipe.data.clinic
+    source = recipe.data.held_out_clinic
     if recipe.held_out is None or source is None:
         return []
     return list(clinic_examples(source, "combination", recipe.held_out.questions, source.seed + 1))

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from gazal.prompting import Mode
 from training.clinic.questions import Topic
+from training.clinic.studies import NearlyWide
 from training.rewards import RewardPolicy
 
 Origin = Literal["paper", "card", "ours"]
@@ -86,8 +87,7 @@ class Pretraining(_Section):
     documents: Positive
     """Cases with their explanations in running prose."""
     steps: Positive
-    batch: Positive
-    window_tokens: Positive
+    tokens_per_step: Positive
     learning_rate: Rate
     seed: int
 
@@ -164,6 +164,9 @@ class Source(_Section):
     """Task mode of all its rows, where neither a column nor the options tell."""
     length: Literal["full", "compact", "brief"] = "full"
     """How much reasoning the clinic's answers hold: `compact` for small models, `brief` for tiny ones."""
+    nearly_wide: NearlyWide = "none"
+    """Of the clinic's brief trials: intervals that are narrow but nearly wide. `disputed`: readers who differ on them,
+    something to imitate in stage 1; `keyed`: answers by the key, by which stage 2 settles it."""
     rewrite: Literal["casimedicos", "pubmedqa"] | None = None
     """Make completions for SFT out of the explanations of this data set, in our own row schema; rows without a sound
     one are left out."""
@@ -183,6 +186,10 @@ class Source(_Section):
             raise ValueError(f"a {self.kind!r} source takes no reference, and its stages are [sft], for want of keys")
         if self.kind in ("hub", "jsonl") and not self.reference:
             raise ValueError(f"a {self.kind!r} source needs a reference")
+        if self.nearly_wide != "none" and (self.kind != "clinic" or self.length != "brief"):
+            raise ValueError("`nearly_wide` is for a clinic source of length brief")
+        if self.nearly_wide == "disputed" and self.stages != ["sft"]:
+            raise ValueError("disputed answers are to imitate: `nearly_wide: disputed` is for stages [sft]")
         return self
 
 
@@ -206,8 +213,14 @@ class Data(_Section):
 
     @property
     def clinic(self) -> Source | None:
-        """The first source that is the clinic: the tiny base and the held-out questions are made from it."""
+        """The first source that is the clinic: the tiny base is made from it."""
         return next((source for source in self.sources if source.kind == "clinic"), None)
+
+    @property
+    def held_out_clinic(self) -> Source | None:
+        """The clinic that the held-out questions are made from: the first that stage 2 learns from, or the first."""
+        clinics = [source for source in self.sources if source.kind == "clinic"]
+        return next((source for source in clinics if "grpo" in source.stages), self.clinic)
 
     @model_validator(mode="after")
     def _used(self) -> Self:

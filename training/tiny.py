@@ -9,7 +9,9 @@ steps, no boxed label. So what stage 1 teaches is visible.
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 import re
 import tempfile
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING
 from gazal.prompting import template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import torch
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
@@ -26,12 +28,23 @@ if TYPE_CHECKING:
     from training.clinic.generate import Example
     from training.recipe import Pretraining, Shape
 
+Document = tuple[str, str]
+"""A text that is given, and the one that is learned after it."""
+
 _MARKS = re.compile(r"</?think>|^Step \d+: |^## .*$|\*\*|^That is option .*$", re.MULTILINE)
 _ANSWER = re.compile(r"^Final answer: \\boxed\{(.*)\}$", re.MULTILINE)
+_WORD = re.compile(r"\S+\s*")
 _INTERVAL = re.compile(r"95% CI [\d.]+ to [\d.]+")
 _ABOUT_INTERVAL = re.compile(r"[^.]*\.[^.]* interval [^.]*\.")
 _SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+_USER = "<|im_start|>user\n"
 _ASSISTANT = "<|im_start|>assistant\n"
+_END = "<|im_end|>\n"
+_ALONE_UNTIL = 0.2
+_GROWN_AT = 0.55
+"""Shares of all steps: until the first, intervals stand alone; from the second, whole trials may stand around them."""
+
+_WHOLE_EVERY = 3
 _MAX_POSITIONS = 2048
 _IGNORED = -100
 _WARMUP_SHARE = 0.05
@@ -51,34 +64,53 @@ def make(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         tokenizer = train_tokenizer([f"{each.prompt}\n{each.completion}" for each in examples], shape.vocabulary)
-        documents = reading_matter([(each.prompt, each.completion) for each in examples])
-        model = pretrain(tokenizer, documents, shape, settings, progress)
+        answered = [(each.prompt, each.completion) for each in examples]
+        model = pretrain(tokenizer, answered, shape, settings, progress)
         partial = Path(scratch) / "base"
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         partial.rename(target)
 
 
-def reading_matter(answered: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What the base reads for each prompt and completion: a text that is given, and the one that is learned after it.
+def curriculum(answered: list[tuple[str, str]], settings: Pretraining) -> Iterator[Iterator[Document]]:
+    """What the base reads in each step, as documents without end, from prompts and completions.
 
-    First the intervals of all trials, each with the sentence about it and nothing else. They are short, so the base
-    finds out soon what decides; from whole trials alone it had not after 700 steps, because most tokens of a trial,
-    names and counts, nobody could predict. Then whole questions with their explanations, every other one with the
-    instructions and learned from its first word: there the base meets the words and signs of a reasoned answer.
+    The answers hang on the trials' intervals. From whole trials a base had not found them after 700 steps, because most
+    tokens of a trial, names and counts, nobody could predict. So it reads an interval alone first, each with the
+    sentence about it, and then with more and more of the trial around it. Every third step is of whole questions with
+    their explanations, half of them with the instructions and learned from their first word: there the base meets the
+    words and signs of a reasoned answer.
     """
-    short, whole = [], []
-    for index, (prompt, completion) in enumerate(answered):
-        if interval := _INTERVAL.search(prompt):
-            question, turn, answer = plain_document(interval.group(), completion).partition(_ASSISTANT)
-            sentences = _ABOUT_INTERVAL.match(answer)
-            short.append((question + turn, f"{sentences.group()}<|im_end|>\n" if sentences else answer))
-        if index % 2 == 0:
-            whole.append(("", plain_document(prompt, completion, instructed=True)))
+    rng = random.Random(settings.seed)  # noqa: S311
+    with_interval = [(index, pair) for index, pair in enumerate(answered) if _INTERVAL.search(pair[0])]
+    trials, whole = itertools.cycle(with_interval), itertools.cycle(enumerate(answered))
+    for step in range(settings.steps):
+        read = step / settings.steps
+        if with_interval and (read < _ALONE_UNTIL or step % _WHOLE_EVERY):
+            most = min(1.0, max(0.0, (read - _ALONE_UNTIL) / (_GROWN_AT - _ALONE_UNTIL)))
+            yield (excerpt(*pair, most * rng.random() ** 2, instructed=index % 2 == 0) for index, pair in trials)
         else:
-            question, turn, answer = plain_document(prompt, completion).partition(_ASSISTANT)
-            whole.append((question + turn, answer))
-    return short + whole
+            yield (whole_document(*pair, instructed=index % 2 == 0) for index, pair in whole)
+
+
+def excerpt(prompt: str, completion: str, share: float, *, instructed: bool) -> Document:
+    """A trial's interval with this share of the words before and after it, and what the explanation says about it."""
+    question, turn, answer = plain_document(prompt, completion, instructed=instructed).partition(_ASSISTANT)
+    interval, about = _INTERVAL.search(question), _ABOUT_INTERVAL.match(answer)
+    if not interval or not about:
+        raise ValueError("this prompt has no interval, or its explanation says nothing about it")
+    before = _WORD.findall(question[: interval.start()].removeprefix(_USER))
+    after = _WORD.findall(question[interval.end() :].removesuffix(_END))
+    first, last = len(before) - round(share * len(before)), round(share * len(after))
+    kept = "".join((*before[first:], interval.group(), *after[:last])).strip()
+    return f"{_USER}{kept}{_END}{turn}", f"{about.group()}{_END}"
+
+
+def whole_document(prompt: str, completion: str, *, instructed: bool) -> Document:
+    """A whole question and its explanation; with the instructions, all of it is learned."""
+    text = plain_document(prompt, completion, instructed=instructed)
+    question, turn, answer = text.partition(_ASSISTANT)
+    return ("", text) if instructed else (question + turn, answer)
 
 
 def plain_document(prompt: str, completion: str, *, instructed: bool = False) -> str:
@@ -91,7 +123,7 @@ def plain_document(prompt: str, completion: str, *, instructed: bool = False) ->
     words = _ANSWER.sub(r'The answer is "\1".', _MARKS.sub("", completion))
     asked = prompt if instructed else _without_instructions(prompt)
     answered = " ".join(words.split())
-    return f"<|im_start|>user\n{asked}<|im_end|>\n{_ASSISTANT} {answered}<|im_end|>\n"
+    return f"{_USER}{asked}{_END}{_ASSISTANT} {answered}{_END}"
 
 
 def _without_instructions(prompt: str) -> str:
@@ -110,7 +142,9 @@ def train_tokenizer(documents: list[str], vocabulary: int) -> PreTrainedTokenize
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
@@ -129,12 +163,12 @@ def train_tokenizer(documents: list[str], vocabulary: int) -> PreTrainedTokenize
 
 def pretrain(
     tokenizer: PreTrainedTokenizerFast,
-    documents: list[tuple[str, str]],
+    answered: list[tuple[str, str]],
     shape: Shape,
     settings: Pretraining,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Qwen3ForCausalLM:
-    """Next-token training on what is learned of each document, in windows of whole documents."""
+    """Next-token training on what is learned of each document of the curriculum."""
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
@@ -160,10 +194,9 @@ def pretrain(
         model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.01, fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings.steps))
-    windows = _windows(tokenizer, documents, settings)
     model.train()
-    for step in range(settings.steps):
-        ids, labels = windows[step].unbind(-1)
+    for step, documents in enumerate(curriculum(answered, settings), 1):
+        ids, labels = batch(tokenizer, documents, settings.tokens_per_step)
         loss = model(input_ids=ids, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -171,7 +204,7 @@ def pretrain(
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
         if progress:
-            progress(step + 1, settings.steps, loss.item())
+            progress(step, settings.steps, loss.item())
     return model.eval()
 
 
@@ -182,24 +215,24 @@ def _rate(step: int, steps: int) -> float:
     return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _windows(
-    tokenizer: PreTrainedTokenizerFast, documents: list[tuple[str, str]], settings: Pretraining
-) -> torch.Tensor:
-    """Tokens and labels, of shape (steps, batch, length, 2), in windows of whole documents in their order, padded.
+def batch(
+    tokenizer: PreTrainedTokenizerFast, documents: Iterator[Document], tokens: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and labels, each of shape (rows, length), of as many documents as fit into `tokens` with their padding.
 
-    The documents repeat when they are too few. One that is longer than a window loses its end.
+    A document has a row of its own: a base that reads others before it learns much later what matters in its own. At
+    least one is taken, and the one that does not fit is left out.
     """
     import torch
 
-    windows: list[list[tuple[int, int]]] = [[]]
+    rows: list[list[tuple[int, int]]] = []
     for document in documents:
         given, learned = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in document)
-        pairs = [(token, _IGNORED) for token in given] + [(token, token) for token in learned]
-        if windows[-1] and len(windows[-1]) + len(pairs) > settings.window_tokens:
-            windows.append([])
-        windows[-1] = (windows[-1] + pairs)[: settings.window_tokens]
-    wanted = settings.steps * settings.batch
-    chosen = (windows * math.ceil(wanted / len(windows)))[:wanted]
+        row = [(token, _IGNORED) for token in given] + [(token, token) for token in learned]
+        if rows and max(len(row), *map(len, rows)) * (len(rows) + 1) > tokens:
+            break
+        rows.append(row)
+    length = max(len(row) for row in rows)
     padding = (tokenizer.pad_token_id, _IGNORED)
-    padded = [window + [padding] * (settings.window_tokens - len(window)) for window in chosen]
-    return torch.tensor(padded).reshape(settings.steps, settings.batch, settings.window_tokens, 2)
+    ids, labels = torch.tensor([row + [padding] * (length - len(row)) for row in rows]).unbind(-1)
+    return ids, labels

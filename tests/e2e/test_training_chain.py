@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 RECIPE = Path("training/recipes/tiny.yaml")
 ASKED = 60
-WELL_READ = 0.85
-"""Right after stage 1 when the base found both digits that matter; else about 0.7, see docs/training.md."""
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +59,20 @@ def test_stage_two_keeps_the_form(run: RunDirectory) -> None:
     assert (run.path / "report.html").is_file()
 
 
-@pytest.mark.parametrize(("sampled", "limit"), [(False, 0.01), (True, 0.05)], ids=["greedy", "sampled"])
-def test_stage_two_raises_accuracy_over_stage_one(run: RunDirectory, sampled: bool, limit: float) -> None:
-    """The same questions after each stage, at temperature 0 and sampled as stage 2 samples; exact McNemar test."""
-    stages = [run.stage(kind) for kind in ("sft", "grpo")]
-    before, after = (held_out.load(each.held_out_sampled if sampled else each.held_out) for each in stages)
-    compared = held_out.compare(before, after)
-    if held_out.accuracy(held_out.load(stages[0].held_out)) < WELL_READ:
-        pytest.skip("on this machine the base did not learn to read an interval's width, and stage 2 cannot add that")
-    kept = json.loads((run.path / ("comparison-sampled.json" if sampled else "comparison.json")).read_text())
-    assert kept == compared.__dict__
+def test_stage_two_raises_accuracy_over_stage_one(run: RunDirectory) -> None:
+    """The same questions after each stage, at temperature 0; exact McNemar test."""
+    compared = held_out.compare(*(held_out.load(run.stage(kind).held_out) for kind in ("sft", "grpo")))
+    assert json.loads((run.path / "comparison.json").read_text()) == compared.__dict__
     assert compared.questions == 400
     assert compared.accuracy_after > compared.accuracy_before, compared
-    assert compared.p_value < limit, compared
+    assert compared.p_value < 0.01, compared
+
+
+def test_answers_sampled_as_stage_two_samples_are_no_worse(run: RunDirectory) -> None:
+    """Of these a million parameters get every third wrong by chance, so a gain is not sure to be seen."""
+    compared = held_out.compare(*(held_out.load(run.stage(kind).held_out_sampled) for kind in ("sft", "grpo")))
+    assert json.loads((run.path / "comparison-sampled.json").read_text()) == compared.__dict__
+    assert compared.accuracy_after > compared.accuracy_before or compared.p_value > 0.05, compared
 
 
 def test_the_artifact_names_both_stages_and_verifies(run: RunDirectory) -> None:

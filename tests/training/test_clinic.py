@@ -357,9 +357,47 @@ def test_brief_reasoning_about_a_trial_says_where_its_interval_lies(trials: list
         assert ("ends below 1" in said) == (example.answer == "yes")
         assert "ends below 1" not in said or high <= 1
         assert "ends below 1" in said or low <= 1 <= high
-        assert ("holds 1" in said) == ("ends below 1" not in said)
+        assert ("holds 1 and is narrow" in said) == (example.answer == "no")
+        assert ("holds 1 and is wide" in said) == (example.answer == "maybe")
         reward = score(said, example.answer or "", RESEARCH_LABELS, list(said.encode()), RewardPolicy())
         assert (reward.accuracy, reward.format) == (1.0, 1.0)
+
+
+def widths(examples: list[Example], answer: str) -> list[float]:
+    """Upper end over lower end, as printed, of the intervals of the trials with this answer."""
+    found = (re.search(r"CI (\d+\.\d+) to (\d+\.\d+)", each.prompt) for each in examples if each.answer == answer)
+    return [float(each.group(2)) / float(each.group(1)) for each in found if each]
+
+
+def test_a_brief_trial_is_plainly_narrow_or_plainly_wide(trials: list[Example]) -> None:
+    assert max(widths(trials, "no")) < 1.19
+    assert min(widths(trials, "maybe")) > 1.42
+
+
+def near_the_line(clinic: Clinic, nearly_wide: Any) -> tuple[list[Example], dict[str, list[float]]]:
+    """Brief trials, and by answer the widths of those that are narrow but nearly wide."""
+    scope = Scope(("research",), only_closed=True, length="brief", nearly_wide=nearly_wide)
+    examples = list(generate(clinic, "train", 600, 8, scope))
+    return examples, {
+        answer: [each for each in widths(examples, answer) if 1.22 < each < 1.35] for answer in ("no", "maybe")
+    }
+
+
+def test_by_the_key_two_thirds_of_the_narrow_trials_are_nearly_wide(clinic: Clinic) -> None:
+    examples, near = near_the_line(clinic, "keyed")
+    narrow = widths(examples, "no")
+    assert not near["maybe"]
+    assert 0.55 < len(near["no"]) / len(narrow) < 0.78
+    assert all(width < 1.19 for width in narrow if width not in near["no"])
+    assert min(widths(examples, "maybe")) > 1.42
+
+
+def test_readers_who_differ_differ_on_the_nearly_wide_alone(clinic: Clinic) -> None:
+    examples, near = near_the_line(clinic, "disputed")
+    assert 0.55 < len(near["maybe"]) / len(near["maybe"] + near["no"]) < 0.78
+    assert all(width > 1.42 for width in widths(examples, "maybe") if width not in near["maybe"])
+    assert all(width < 1.19 for width in widths(examples, "no") if width not in near["no"])
+    assert all(("is wide" in each.completion) == (each.answer == "maybe") for each in examples)
 
 
 ORPHAN = {"kind": "sign", "clinical": ["a sign", "another"]}

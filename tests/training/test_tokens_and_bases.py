@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from gazal.reasoning_tokens import CHATML, add_reasoning_tokens
 from training.clinic import knowledge
 from training.clinic.studies import study
 from training.recipe import Pretraining
-from training.tiny import _windows, plain_document, reading_matter, train_tokenizer
+from training.tiny import batch, curriculum, excerpt, plain_document, train_tokenizer
 from training.tokens import completion_text, encode, encode_prompt, opens_reasoning
 
 if TYPE_CHECKING:
@@ -115,30 +116,69 @@ def test_most_documents_of_the_tiny_base_leave_the_instructions_out(mode: Any) -
     assert ("B. two" if mode == "mcq" else "What is it?") + "<|im_end|>" in without
 
 
-def test_the_tiny_base_reads_of_intervals_before_it_reads_of_trials() -> None:
+@pytest.fixture(scope="module")
+def trials() -> list[tuple[str, str]]:
+    """Prompts and completions of brief trials."""
     rng = random.Random(1)
     condition = next(iter(knowledge.load().conditions.values()))
-    trials = [study(condition, rng, brief=True) for _ in range(2)]
-    prompts = [render("research", each.abstract, question=each.question).text for each in trials]
-    documents = reading_matter(list(zip(prompts, (each.completion for each in trials), strict=True)))
-    assert len(documents) == 4
-    for trial, (given, learned) in zip(trials, documents, strict=False):
-        interval = re.search(r"95% CI [\d.]+ to [\d.]+", trial.abstract)
-        assert interval
-        assert given == f"<|im_start|>user\n{interval.group()}<|im_end|>\n<|im_start|>assistant\n"
-        assert re.fullmatch(r" Two groups [^.]*\. The interval [^.]* (wide|narrow)\.<\|im_end\|>\n", learned)
-    assert [bool(given) for given, _ in documents[2:]] == [False, True]
-    assert all(trial.question in given + learned for trial, (given, learned) in zip(trials, documents[2:], strict=True))
+    made = [study(condition, rng, brief=True) for _ in range(40)]
+    return [(render("research", each.abstract, question=each.question).text, each.completion) for each in made]
 
 
-def test_the_tiny_base_reads_whole_documents(tokenizer: Any) -> None:
-    settings = Pretraining(documents=3, steps=2, batch=2, window_tokens=40, learning_rate=0.001, seed=1)
+def test_an_excerpt_is_the_interval_with_a_share_of_what_stands_around_it(trials: list[tuple[str, str]]) -> None:
+    prompt, completion = trials[0]
+    found = re.search(r"95% CI [\d.]+ to [\d.]+", prompt)
+    assert found
+    about = r" Two groups [^.]*\. The interval [^.]*\.<\|im_end\|>\n"
+    given, learned = excerpt(prompt, completion, 0, instructed=False)
+    assert given == f"<|im_start|>user\n{found.group()}<|im_end|>\n<|im_start|>assistant\n"
+    assert re.fullmatch(about, learned)
+    given, learned = excerpt(prompt, completion, 1, instructed=True)
+    assert given == f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
+    assert re.fullmatch(about, learned)
+    half, _ = excerpt(prompt, completion, 0.5, instructed=True)
+    assert len(half.split()) == pytest.approx(len(given.split()) / 2, abs=4)
+    assert found.group() in half
+
+
+def test_the_tiny_base_reads_intervals_alone_then_with_more_around_them_and_whole_trials_between(
+    trials: list[tuple[str, str]],
+) -> None:
+    settings = Pretraining(documents=40, steps=60, tokens_per_step=1000, learning_rate=0.001, seed=1)
+    steps = [list(islice(documents, 8)) for documents in curriculum(trials, settings)]
+    assert len(steps) == 60
+    words = [max(len(given.split()) for given, _ in documents) for documents in steps]
+    assert set(words[:12]) == {7}
+    excerpts = [step for step in range(60) if step % 3]
+    assert max(words[step] for step in excerpts if 12 <= step < 18) < 100
+    assert max(words[step] for step in excerpts if step > 33) > 150
+    for step, documents in enumerate(steps):
+        whole = step >= 12 and step % 3 == 0
+        assert ["The answer is" in learned for _, learned in documents] == [whole] * 8
+        assert not whole or sorted(bool(given) for given, _ in documents) == [False] * 4 + [True] * 4
+
+
+def test_a_clinic_without_trials_is_read_as_whole_questions() -> None:
+    settings = Pretraining(documents=1, steps=3, tokens_per_step=1000, learning_rate=0.001, seed=1)
+    steps = [next(documents) for documents in curriculum([("A prompt.", COMPLETION)], settings)]
+    assert all("A prompt." in given + learned for given, learned in steps)
+
+
+def test_the_tiny_base_reads_each_document_in_a_row_of_its_own(tokenizer: Any) -> None:
     documents = [("", "A 44-year-old man.<|im_end|>"), ("has chest ", "pain<|im_end|>"), ("Step ", "1: A<|im_end|>")]
-    windows = _windows(tokenizer, documents, settings)
-    assert windows.shape == (2, 2, 40, 2)
-    ids, labels = windows.flatten(0, 1).unbind(-1)
-    read = [tokenizer.decode([token for token in row if token != tokenizer.pad_token_id]) for row in ids]
-    assert all(text.endswith("<|im_end|>") for text in read)
-    assert "".join(read).startswith("".join(given + learned for given, learned in documents))
-    learned = "".join(tokenizer.decode([token for token in row if token >= 0]) for row in labels)
-    assert learned.startswith("".join(text for _, text in documents))
+    lengths = [len(tokenizer(given + learned)["input_ids"]) for given, learned in documents]
+    ids, labels = batch(tokenizer, iter(documents), 2 * max(lengths))
+    assert ids.shape == labels.shape == (2, max(lengths[:2]))
+    for (given, learned), row, answers in zip(documents, ids, labels, strict=False):
+        assert tokenizer.decode([token for token in row if token != tokenizer.pad_token_id]) == given + learned
+        assert tokenizer.decode([token for token in answers if token >= 0]) == learned
+
+
+def test_a_document_longer_than_a_batch_is_one_by_itself(tokenizer: Any) -> None:
+    ids, _ = batch(tokenizer, iter([("", "A 44-year-old man.")] * 2), 3)
+    assert ids.shape[0] == 1
+
+
+def test_the_tiny_tokenizer_splits_numbers_into_digits_as_qwen3_does() -> None:
+    trained = train_tokenizer(["a risk ratio of 0.92, 95% CI 0.92 to 0.92"] * 50, 400)
+    assert [token for token in trained.tokenize("0.92") if token.isdigit()] == ["0", "9", "2"]

@@ -20,7 +20,7 @@ from training.clinic.cases import Patient, draw, draw_undecided, tell
 from training.clinic.forms import Style
 from training.clinic.questions import OPEN_TOPICS, TOPICS, UNDECIDED_TOPICS, Asked, Topic, ask, ask_openly
 from training.clinic.reasoning import Length, reasoned_answer
-from training.clinic.studies import study
+from training.clinic.studies import NearlyWide, study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,6 +82,8 @@ class Scope:
     """Multiple-choice questions alone."""
     length: Length = "full"
     """How much reasoning; `brief` also tells the case plainly."""
+    nearly_wide: NearlyWide = "none"
+    """Intervals of brief trials that are narrow but nearly wide: see `training.clinic.studies.study`."""
 
 
 @dataclass(frozen=True)
@@ -157,11 +159,11 @@ def _example(
     rng: random.Random,
 ) -> Example | None:
     if not scope.only_closed and split != "combination" and rng.random() < _RESEARCH_SHARE:
-        return _research(condition, split, scope.length, rng)
+        return _research(condition, split, scope, rng)
     openly = not scope.only_closed and split == "train" and rng.random() < _OPEN_SHARE
     topic: Topic = rng.choice([each for each in scope.topics if each in OPEN_TOPICS] if openly else scope.topics)
     if topic == "research":
-        return _research(condition, split, scope.length, rng, by_combination=True)
+        return _research(condition, split, scope, rng, by_combination=True)
     barred = held_out if split == "train" else frozenset[str]()
     unknown = held_out if split != "condition" else frozenset[str]()
     plain = scope.length == "brief"
@@ -240,10 +242,10 @@ def _finished(
 
 
 def _research(
-    condition: Condition, split: Split, length: Length, rng: random.Random, *, by_combination: bool = False
+    condition: Condition, split: Split, scope: Scope, rng: random.Random, *, by_combination: bool = False
 ) -> Example | None:
     """A trial; `by_combination` holds out combinations of patients, intervention and outcome."""
-    made = study(condition, rng, brief=length == "brief")
+    made = study(condition, rng, brief=scope.length == "brief", nearly_wide=scope.nearly_wide)
     if by_combination and split != "condition" and _split_of(made.question) != split:
         return None
     prompt = render("research", made.abstract, question=made.question)

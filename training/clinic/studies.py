@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from training.clinic.knowledge import Condition
 
 Label = Literal["yes", "no", "maybe"]
+NearlyWide = Literal["none", "keyed", "disputed"]
+"""Whether brief trials have intervals that are narrow but nearly wide, and whether all readers call them narrow."""
 
 _OUTCOMES = ("death within 90 days", "readmission within 30 days", "treatment failure", "recurrence within one year")
 _INTERVENTIONS = (
@@ -30,6 +32,11 @@ _INTERVENTIONS = (
     "daily telephone review in the first week",
 )
 _NARROW = 1.15
+_PLAINLY_NARROW, _NEARLY_WIDE, _PLAINLY_WIDE = 1.16, 1.25, 1.45
+"""Upper end over lower end of an interval that holds 1; it is wide from the square of `_NARROW`, 1.3225."""
+
+_NEARLY_WIDE_SHARE = 2 / 3
+_STRICT_READERS = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -58,25 +65,28 @@ def conclude(low: float, high: float) -> Label:
     return "maybe"
 
 
-def study(condition: Condition, rng: random.Random, *, brief: bool = False) -> Study:
+def study(condition: Condition, rng: random.Random, *, brief: bool = False, nearly_wide: NearlyWide = "none") -> Study:
     """A trial in patients with this condition.
 
-    `brief` is for models that can read a digit or two: the reasoning says only where the interval lies and how wide it
-    is, and no trial shows harm, so that each answer has one reason.
+    `brief` is for models that can read a digit or two: the reasoning says only where the interval lies, and how wide it
+    is where it holds 1. No such trial shows harm, so that each answer has one reason; and an interval that holds 1 is
+    plainly narrow or plainly wide, unless two thirds of the narrow ones are to be `nearly_wide`. Their answer is `no`;
+    where it is disputed, two readers in three call them wide and conclude `maybe`.
     """
     target: Label = rng.choice(("yes", "no", "maybe"))
+    near = brief and target == "no" and nearly_wide != "none" and rng.random() < _NEARLY_WIDE_SHARE
     while True:
         size, events, control_events = _counts(target, rng, harm=not brief)
         ratio, low, high = risk_ratio(events, size, control_events, size)
-        if conclude(low, high) == target:
+        if conclude(low, high) == target and (not brief or _clear(target, high / low, near)):
             break
+    if near and nearly_wide == "disputed" and rng.random() < _STRICT_READERS:
+        target = "maybe"
     intervention, outcome = rng.choice(_INTERVENTIONS), rng.choice(_OUTCOMES)
     population = f"adults with {lower_first(condition.name)}"
     if condition.age_years[1] <= 16:
         population = population.replace("adults", "children", 1)
-    treated, controls = (f"{count} of {size} ({count / size:.1%})" for count in (events, control_events))
-    rates = f"{treated} against {controls}"
-    interval = f"risk ratio {ratio:.2f}, 95% CI {low:.2f} to {high:.2f}"
+    rates, interval = _rates(events, control_events, size), _interval(ratio, low, high)
     abstract = (
         f"BACKGROUND: It is not known whether {intervention} helps {population}. "
         f"METHODS: {2 * size} patients from {rng.randint(2, 30)} hospitals were randomised to {intervention} or usual "
@@ -86,8 +96,24 @@ def study(condition: Condition, rng: random.Random, *, brief: bool = False) -> S
     )
     question = f"Does {intervention} reduce {outcome} in {population}?"
     if brief:
-        return Study(abstract, question, target, _brief(target, low, high))
+        return Study(abstract, question, target, _brief(target))
     return Study(abstract, question, target, _completion(target, size, outcome, rates, interval))
+
+
+def _rates(events: int, control_events: int, size: int) -> str:
+    treated, controls = (f"{count} of {size} ({count / size:.1%})" for count in (events, control_events))
+    return f"{treated} against {controls}"
+
+
+def _interval(ratio: float, low: float, high: float) -> str:
+    return f"risk ratio {ratio:.2f}, 95% CI {low:.2f} to {high:.2f}"
+
+
+def _clear(target: Label, ratio: float, near: bool) -> bool:
+    """Whether an interval with this ratio of its ends may be shown in a brief trial."""
+    if target == "no":
+        return ratio > _NEARLY_WIDE if near else ratio < _PLAINLY_NARROW
+    return target == "yes" or ratio > _PLAINLY_WIDE
 
 
 def _counts(target: Label, rng: random.Random, *, harm: bool) -> tuple[int, int, int]:
@@ -108,16 +134,19 @@ _MEANINGS: dict[Label, str] = {
 }
 
 
-def _brief(answer: Label, low: float, high: float) -> str:
+def _brief(answer: Label) -> str:
     """Reasoning that quotes no number: to copy one is beyond a model that has read a million tokens."""
-    place = "ends below 1" if high < 1 else "holds 1"
-    width = "narrow" if high / low < _NARROW**2 else "wide"
+    if answer == "yes":
+        place, trial = "ends below 1", "a randomised trial"
+    else:
+        width = "narrow" if answer == "no" else "wide"
+        place, trial = f"holds 1 and is {width}", f"a randomised trial with a {width} interval"
     steps = (
         "Two groups of a randomised trial are compared.",
-        f"The interval of the risk ratio {place} and is {width}.",
+        f"The interval of the risk ratio {place}.",
         f"{_MEANINGS[answer]}.",
     )
-    return _written(answer, steps, (f"the interval {place}", f"a randomised trial with a {width} interval"))
+    return _written(answer, steps, (f"the interval {place}", trial))
 
 
 def _completion(answer: Label, size: int, outcome: str, rates: str, interval: str) -> str:

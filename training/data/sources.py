@@ -140,7 +140,7 @@ def clinic_examples(source: Source, split: Split, count: int, seed: int) -> Iter
     from training.clinic.questions import TOPICS
 
     clinic = load().only(source.presentations) if source.presentations else load()
-    scope = Scope(source.topics or TOPICS, only_closed=bool(source.topics), length=source.length)
+    scope = Scope(source.topics or TOPICS, bool(source.topics), source.length, source.nearly_wide)
     return generate(clinic, split, count, seed, scope)
 
 

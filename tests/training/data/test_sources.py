@@ -13,7 +13,7 @@ from tests.training.data.conftest import question, write_lines
 from tests.training.data.test_casimedicos import comment
 from training.data.rows import Row
 from training.data.sources import DataError, fingerprint, load_source, source_names
-from training.recipe import Columns, Source
+from training.recipe import Columns, Data, Source
 
 COMMIT = "a" * 40
 
@@ -166,3 +166,26 @@ def test_a_rewritten_source_changes_with_its_rewriter(tmp_path: Path) -> None:
 def test_what_has_completions_takes_no_rewriting(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="has its own completions"):
         Source.model_validate({**settings, "rewrite": "casimedicos"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"length": "compact"}, "`nearly_wide` is for a clinic source of length brief"),
+        ({"kind": "sheets"}, "`nearly_wide` is for a clinic source of length brief"),
+        ({"stages": ["sft", "grpo"]}, "disputed answers are to imitate"),
+    ],
+)
+def test_disputed_answers_are_for_brief_trials_in_stage_one(changes: dict[str, object], message: str) -> None:
+    settings = {"kind": "clinic", "count": 5, "length": "brief", "stages": ["sft"], "nearly_wide": "disputed"}
+    assert Source.model_validate(settings).nearly_wide == "disputed"
+    with pytest.raises(ValidationError, match=message):
+        Source.model_validate({**settings, **changes})
+
+
+def test_held_out_questions_are_from_the_clinic_that_stage_two_learns_from() -> None:
+    first, second = Source(kind="clinic", count=5, stages=["sft"]), Source(kind="clinic", count=5, stages=["grpo"])
+    limits = {"development_share": 0.1, "max_prompt_tokens": 9, "max_completion_tokens": 9}
+    data = Data.model_validate({"sources": [first, second], **limits})
+    assert (data.clinic, data.held_out_clinic) == (first, second)
+    assert Data.model_validate({"sources": [first], **limits}).held_out_clinic == first
