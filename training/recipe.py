@@ -141,7 +141,7 @@ class Columns(_Section):
 class Source(_Section):
     """One source of examples."""
 
-    kind: Literal["clinic", "sheets", "examples", "hub", "jsonl"]
+    kind: Literal["clinic", "sheets", "vignettes", "examples", "hub", "jsonl"]
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
     """In reports and row groups; otherwise made from the reference."""
     reference: str | None = None
@@ -163,7 +163,7 @@ class Source(_Section):
     mode: Mode | None = None
     """Task mode of all its rows, where neither a column nor the options tell."""
     length: Literal["full", "compact", "brief"] = "full"
-    """How much reasoning the clinic's answers hold: `compact` for small models, `brief` for tiny ones."""
+    """How much reasoning the answers of `clinic` and `vignettes` hold: `compact` for small models, `brief` for tiny."""
     nearly_wide: NearlyWide = "none"
     """Of the clinic's brief trials: intervals that are narrow but nearly wide. `disputed`: readers who differ on them,
     something to imitate in stage 1; `keyed`: answers by the key, by which stage 2 settles it."""
@@ -182,8 +182,10 @@ class Source(_Section):
             raise ValueError(f"a {self.kind!r} source takes a count and no reference")
         if self.rewrite and self.kind not in ("hub", "jsonl"):
             raise ValueError(f"a {self.kind!r} source has its own completions; take `rewrite` out")
-        if self.kind in ("sheets", "examples") and (self.reference or "grpo" in self.stages):
-            raise ValueError(f"a {self.kind!r} source takes no reference, and its stages are [sft], for want of keys")
+        if self.kind in ("vignettes", "examples") and self.reference:
+            raise ValueError(f"a {self.kind!r} source takes no reference")
+        if self.kind in ("sheets", "examples") and "grpo" in self.stages:
+            raise ValueError(f"a {self.kind!r} source is for stages [sft], for want of keys")
         if self.kind in ("hub", "jsonl") and not self.reference:
             raise ValueError(f"a {self.kind!r} source needs a reference")
         if self.nearly_wide != "none" and (self.kind != "clinic" or self.length != "brief"):

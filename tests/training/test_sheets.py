@@ -86,7 +86,7 @@ def test_findings_are_cited_in_the_words_of_the_case(made: list[Sheet]) -> None:
                 first = re.split(r"; | and ", answer.removeprefix("Findings: ").partition(". They point to:")[0])[0]
                 assert first.casefold() in question.casefold()
                 cited += 1
-    assert cited > COUNT / 2
+    assert cited > COUNT
 
 
 def test_the_chosen_letter_stands_before_the_text_that_was_decided_on(made: list[Sheet]) -> None:
@@ -95,13 +95,12 @@ def test_the_chosen_letter_stands_before_the_text_that_was_decided_on(made: list
         questions = re.split(r"^\d\. ", sheet.prompt, flags=re.MULTILINE)[1:]
         for question, answer in zip(questions, lines(sheet.completion), strict=True):
             options = dict(re.findall(r"^([A-E])\. (.+)$", question, re.MULTILINE))
-            chosen = re.search(r": ([^:]+)\. This is option ([A-E])\.$", answer)
+            chosen = re.search(r"\. This is option ([A-E])\.$", answer)
             assert bool(options) == bool(chosen), answer
             if chosen:
-                text, letter = chosen.groups()
-                assert options[letter].endswith(text), answer
-                letters.append(letter)
-    assert len(letters) > COUNT * ITEMS / 2
+                assert answer.endswith(f"{options[chosen[1]]}{chosen[0]}"), answer
+                letters.append(chosen[1])
+    assert len(letters) > COUNT * ITEMS / 3
     assert min(map(letters.count, "ABC")) > len(letters) / 5
 
 

@@ -91,9 +91,9 @@ def draw(
     supporting = rng.sample(supporting, min(3, len(supporting)))
     atypical = [finding for finding in known(weights.atypical) if rng.random() < 0.12][:1]
     present = (*typical, *supporting, *atypical)
-    if _also_explains(condition, present, presentation):
+    if also_explains(condition, present, presentation):
         present = (*typical, *(each for each in possible if each not in typical), *supporting, *atypical)
-        if _also_explains(condition, present, presentation):
+        if also_explains(condition, present, presentation):
             return None
     absences = _compatible(known(weights.absent), present, presentation)
     absent = rng.sample(absences, min(len(absences), rng.choice((0, 1, 1, 2, 3))))
@@ -136,7 +136,7 @@ def tell(patient: Patient, style: Style, rng: random.Random, *, plain: bool = Fa
     return write(patient, style, rng, plain=plain)
 
 
-def _also_explains(condition: Condition, present: Collection[str], presentation: Presentation) -> bool:
+def also_explains(condition: Condition, present: Collection[str], presentation: Presentation) -> bool:
     """Whether another condition of the file would explain everything shown."""
     return any(
         set(present) <= other.findings.all_present() for other in presentation.conditions if other.id != condition.id

@@ -134,7 +134,7 @@ def leaks(examples: Iterable[Example], clinic: Clinic, held_out: frozenset[str])
     A held-out condition may be neither the subject nor named anywhere, not even as an alternative. Known conditions
     whose names contain the name of a held-out one ("septic arthritis of the hip") may be named in full.
     """
-    spelled = {name: _names(name, each.name) for name, each in clinic.conditions.items()}
+    spelled = {name: names(name, each.name) for name, each in clinic.conditions.items()}
     known = {word for name in spelled.keys() - held_out for word in spelled[name]}
     found = []
     for example in examples:
@@ -157,6 +157,6 @@ def leaks(examples: Iterable[Example], clinic: Clinic, held_out: frozenset[str])
 _QUALIFIER = re.compile(r"\b(acute|adult|child|drugs|viral|in an?)\b|\(.*?\)")
 
 
-def _names(condition_id: str, name: str) -> set[str]:
+def names(condition_id: str, name: str) -> set[str]:
     """How a condition may be called: its id and its name as words, without what only narrows them."""
     return {" ".join(_QUALIFIER.sub(" ", words.lower()).split()) for words in (condition_id.replace("-", " "), name)}

@@ -146,6 +146,33 @@ def split_of(patient: Patient) -> Split:
     return _split_of(patient.combination)
 
 
+def finished(
+    patient: Patient, asked: Asked, style: Style, vignette: str, split: Split, completion: str, *, inside: bool
+) -> Example:
+    """The example of a case that is told and asked about.
+
+    `inside` puts the question at the end of the case, as benchmarks have it.
+    """
+    case = vignette
+    for text in (asked.note, asked.question if inside else ""):
+        if text:
+            case += ("\n" if "\n" in case else " " if case.endswith((".", "?", '"')) else ". ") + text
+    prompt = render(asked.mode, case, question="" if inside else asked.question, options=asked.options)
+    return Example(
+        id=prompt.sha256[:16],
+        split=split,
+        condition=patient.condition.id,
+        combination=patient.combination,
+        mode=asked.mode,
+        topic=asked.topic,
+        style=style,
+        prompt=prompt.text,
+        options=dict(prompt.options),
+        answer=asked.key,
+        completion=completion,
+    )
+
+
 def _split_of(combination: str) -> Split:
     return "combination" if _hash(combination) % 100 < _TEST_COMBINATIONS_PERCENT else "train"
 
@@ -183,7 +210,7 @@ def _example(
     if not asked.note and not plain and not _tested(patient) and rng.random() < _PENDING_CHANCE:
         asked = replace(asked, note=rng.choice(_PENDING))
     inside = asked.mode == "mcq" and not plain and rng.random() < _QUESTION_INSIDE_CHANCE
-    return _finished(patient, asked, style, vignette, split, completion, inside)
+    return finished(patient, asked, style, vignette, split, completion, inside=inside)
 
 
 def _tested(patient: Patient) -> bool:
@@ -215,30 +242,6 @@ def not_known_yet(topic: Topic, condition: Condition) -> Callable[[Finding], boo
 
 def _words(text: str) -> set[str]:
     return {word for word in re.findall(r"[\w-]+", text.casefold()) if len(word) > 2} - _COMMON_WORDS
-
-
-def _finished(
-    patient: Patient, asked: Asked, style: Style, vignette: str, split: Split, completion: str, inside: bool
-) -> Example:
-    """The example; `inside` puts the question at the end of the case, as benchmarks have it."""
-    case = vignette
-    for text in (asked.note, asked.question if inside else ""):
-        if text:
-            case += ("\n" if "\n" in case else " " if case.endswith((".", "?", '"')) else ". ") + text
-    prompt = render(asked.mode, case, question="" if inside else asked.question, options=asked.options)
-    return Example(
-        id=prompt.sha256[:16],
-        split=split,
-        condition=patient.condition.id,
-        combination=patient.combination,
-        mode=asked.mode,
-        topic=asked.topic,
-        style=style,
-        prompt=prompt.text,
-        options=dict(prompt.options),
-        answer=asked.key,
-        completion=completion,
-    )
 
 
 def _research(

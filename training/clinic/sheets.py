@@ -3,9 +3,11 @@
 A reasoned answer spends five hundred tokens on one diagnosis, most of them on the wording of its prompt. A small model
 that sees a few million tokens so learns the form long before the medicine. A sheet holds several short questions, of
 cases and of facts, answered in the words in which compact reasoning says the same ("They point to: ..."); it tells a
-fact in a tenth of the tokens. Most have options, because to find the letter of a text is a skill of its own: a model
+fact in a tenth of the tokens. Many have options, because to find the letter of a text is a skill of its own: a model
 that met options only in reasoned answers named the right condition and then wrote C under every question. What is held
 out from training is held out here too: the conditions, and the sets of findings that the held-out combinations show.
+
+Some of the cases are those told by hand, where such are given.
 
     for sheet in sheets(load(), count=3000, seed=1): ...
 """
@@ -24,22 +26,25 @@ from training.clinic.questions import TOPICS, ask
 from training.clinic.reasoning import chosen_option, decision, few_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from training.clinic.cases import Patient
     from training.clinic.forms import Style
     from training.clinic.knowledge import Clinic, Condition, Finding, Presentation
     from training.clinic.questions import Topic
+    from training.clinic.vignettes import Vignette
 
-ITEMS = 4
+ITEMS = 5
 """Questions on a sheet."""
 
 _HEAD = "Answer each question in one line."
-_OPTIONS_SHARE = 0.65
+_OPTIONS_SHARE = 0.4
 """Of the questions: with options to choose from."""
-_CASE_SHARE = 0.65
+_CASE_SHARE = 0.55
+_BY_HAND_SHARE = 0.25
+"""Of the cases, where the condition has some that were told by hand: those."""
 _TOLD_SHARE = 0.4
-"""Of the cases: told in a form of the clinic; the others list their findings."""
+"""Of the other cases: told in a form of the clinic; the rest list their findings."""
 _CITED_SHARE = 0.5
 """Of the cases: the answer cites the findings before it names the condition, as a reasoned answer does."""
 _STYLES: tuple[Style, ...] = ("clinical", "lay", "letter", "referral", "notes", "triage", "structured")
@@ -54,8 +59,11 @@ class Sheet:
     completion: str
 
 
-def sheets(clinic: Clinic, count: int, seed: int) -> Iterator[Sheet]:
+def sheets(clinic: Clinic, count: int, seed: int, by_hand: Sequence[Vignette] = ()) -> Iterator[Sheet]:
     """Yield `count` distinct sheets; all conditions that training may name come equally often."""
+    told: dict[str, list[Vignette]] = {}
+    for each in by_hand:
+        told.setdefault(each.patient.condition.id, []).append(each)
     held_out = held_out_conditions(clinic)
     pool = [(each, one) for each in clinic.presentations for one in each.conditions if one.id not in held_out]
     rng = random.Random(f"{seed}/sheets")  # noqa: S311
@@ -66,7 +74,8 @@ def sheets(clinic: Clinic, count: int, seed: int) -> Iterator[Sheet]:
         while len(items) < ITEMS:
             if not deck:
                 deck = rng.sample(pool, len(pool))
-            item = _item(*deck.pop(), held_out, rng)
+            presentation, condition = deck.pop()
+            item = _item(presentation, condition, told.get(condition.id, []), held_out, rng)
             if item is not None:
                 items.append(item)
         sheet = _sheet(items)
@@ -83,52 +92,59 @@ def _sheet(items: list[tuple[str, str]]) -> Sheet:
 
 
 def _item(
-    presentation: Presentation, condition: Condition, barred: Collection[str], rng: random.Random
+    presentation: Presentation,
+    condition: Condition,
+    by_hand: Sequence[Vignette],
+    barred: Collection[str],
+    rng: random.Random,
 ) -> tuple[str, str] | None:
     """A question and its answer, or None where the draw belongs to the held-out combinations."""
     of_case = rng.random() < _CASE_SHARE
     if rng.random() < _OPTIONS_SHARE:
-        return _with_options(presentation, condition, barred, rng, of_case=of_case)
+        topic = rng.choice([each for each in TOPICS if of_case or each != "diagnosis"])
+        case = _case(presentation, condition, by_hand, rng, not_known_yet(topic, condition))
+        return case and _with_options(*case, topic, barred, rng, of_case=of_case)
     if not of_case:
         return rng.choice(_facts(condition, rng))
-    patient = _patient(presentation, condition, rng)
-    return (_told(patient, rng), _pointed(patient, rng)) if patient else None
+    case = _case(presentation, condition, by_hand, rng)
+    return case and (case[1], _pointed(case[0], rng))
 
 
 def _with_options(
-    presentation: Presentation, condition: Condition, barred: Collection[str], rng: random.Random, *, of_case: bool
+    patient: Patient, told: str, topic: Topic, barred: Collection[str], rng: random.Random, *, of_case: bool
 ) -> tuple[str, str] | None:
     """A question of the clinic on a case, or on a condition by its name; none that is `barred` is an option."""
-    topic = rng.choice([each for each in TOPICS if of_case or each != "diagnosis"])
-    patient = _patient(presentation, condition, rng, not_known_yet(topic, condition))
-    asked = patient and ask(patient, topic, rng, barred=barred)
-    if not patient or not asked:
+    asked = ask(patient, topic, rng, barred=barred)
+    if not asked:
         return None
-    said = _told(patient, rng) if of_case else sentence(condition.name)
+    said = told if of_case else sentence(patient.condition.name)
     question = " ".join(each for each in (said, asked.note, asked.question) if each)
     options = [f"{label}. {text}" for label, text in (asked.options or {}).items()]
     answer = chosen_option(asked)
     return "\n".join((question, *options)), f"{_pointed(patient, rng)} {answer}" if of_case else answer
 
 
-def _patient(
+def _case(
     presentation: Presentation,
     condition: Condition,
+    by_hand: Sequence[Vignette],
     rng: random.Random,
     hidden: Callable[[Finding], bool] = lambda _: False,
-) -> Patient | None:
+) -> tuple[Patient, str] | None:
+    """A patient and the case, told by hand or in a form of the clinic, or as a list in the words of such a form."""
+    usable = [each for each in by_hand if not each.shows_any(hidden)]
+    if usable and rng.random() < _BY_HAND_SHARE:
+        chosen = rng.choice(usable)
+        return chosen.patient, chosen.text
     patient = draw(condition, presentation, rng, hidden=hidden)
-    return patient if patient and split_of(patient) == "train" else None
-
-
-def _told(patient: Patient, rng: random.Random) -> str:
-    """The case in a form of the clinic, or its findings in the words of that form as a list."""
-    case = tell(patient, rng.choice(_STYLES), rng)
+    if patient is None or split_of(patient) != "train":
+        return None
+    text = tell(patient, rng.choice(_STYLES), rng)
     if rng.random() < _TOLD_SHARE:
-        return " ".join(case.split())
+        return patient, " ".join(text.split())
     listing = [patient.told[each].rstrip(".") for each in patient.present]
     rng.shuffle(listing)
-    return f"{'; '.join(listing)}."
+    return patient, f"{'; '.join(listing)}."
 
 
 def _pointed(patient: Patient, rng: random.Random) -> str:

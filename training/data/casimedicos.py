@@ -73,13 +73,13 @@ def rewrite(record: Mapping[str, Any]) -> dict[str, Any]:
     kept = connected(told)
     if _length(*kept) < max(_MIN_LEFT_WORDS, _MIN_LEFT_SHARE * _length(rationale)):
         raise NotRewritten("too little left without talk about the exam")
-    steps = [f"The case gives: {found}"] if (found := finding_of_case(question, kept, options[key])) else []
+    steps = [f"Findings: {found}"] if (found := finding_of_case(question, kept, options[key])) else []
     room, wanted = _MAX_STEPS - 1 - len(steps), _MIN_STEPS - 1 - len(steps)
     steps += balanced(kept, parts=min(room, max(wanted, round(_length(*kept) / _WORDS_A_STEP))))
     if len(steps) < _MIN_STEPS - 1:
         raise NotRewritten("one sentence, which makes no steps")
-    chosen = "The option that the question asks for is" if asks_exception else "The option that fits best is"
-    steps.append(f"{chosen} {key}: {options[key].strip().rstrip('.')}.")
+    chosen = "The exception that is asked for" if asks_exception else "Best fit"
+    steps.append(f"{chosen}: {options[key].strip().rstrip('.')}. This is option {key}.")
     return {**record, "completion": compose("mcq", steps, _answer_texts(kept, options, key), key)}
 
 

@@ -41,12 +41,12 @@ def rewritten(**changes: Any) -> str:
 def test_a_comment_becomes_the_grammar() -> None:
     assert rewritten() == (
         "<think>\n"
-        "Step 1: The case gives: A 4-year-old boy refuses to walk since this morning.\n"
+        "Step 1: Findings: A 4-year-old boy refuses to walk since this morning.\n"
         "Step 2: The child refuses to walk and has fever, which suggests septic arthritis of the hip. Transient "
         "synovitis gives little fever and normal blood tests (not option A).\n"
         "Step 3: Perthes disease comes on slowly over weeks and without fever. A raised C-reactive protein with an "
         "effusion makes joint aspiration urgent, because cartilage is lost within days.\n"
-        "Step 4: The option that fits best is C: Septic arthritis.\n"
+        "Step 4: Best fit: Septic arthritis. This is option C.\n"
         "</think>\n\n"
         "## Clinical Assessment\n"
         "**Best Option**: C. Septic arthritis.\n"
@@ -70,7 +70,7 @@ def test_five_options_and_the_exception_are_handled() -> None:
         answer="E",
         rationale=COMMENT.replace("(option 1 incorrect)", "(option 1 correct)").replace("answer is 3", "answer is 5"),
     )
-    assert "The option that the question asks for is E: A common cold." in text
+    assert "The exception that is asked for: A common cold. This is option E." in text
     assert text.endswith("Final answer: \\boxed{E}")
 
 
