@@ -75,7 +75,7 @@ def test_a_marked_phrase_is_the_finding_in_the_words_of_the_case(tmp_path: Path,
                 )
             },
             "is a wording of the clinic",
-        ),  # noqa: E501
+        ),
     ],
 )
 def test_what_contradicts_the_knowledge_base_is_refused_with_the_fix(
