@@ -47,6 +47,8 @@ _TOLD_SHARE = 0.4
 """Of the other cases: told in a form of the clinic; the rest list their findings."""
 _CITED_SHARE = 0.5
 """Of the cases: the answer cites the findings before it names the condition, as a reasoned answer does."""
+_TOPICS: tuple[Topic, ...] = (*TOPICS, "contraindication")
+"""Contraindications twice: each condition has two or three, and a model that knew nearly all else knew 4 of 10."""
 _STYLES: tuple[Style, ...] = ("clinical", "lay", "letter", "referral", "notes", "triage", "structured")
 
 
@@ -101,11 +103,11 @@ def _item(
     """A question and its answer, or None where the draw belongs to the held-out combinations."""
     of_case = rng.random() < _CASE_SHARE
     if rng.random() < _OPTIONS_SHARE:
-        topic = rng.choice([each for each in TOPICS if of_case or each != "diagnosis"])
+        topic = rng.choice([each for each in _TOPICS if of_case or each != "diagnosis"])
         case = _case(presentation, condition, by_hand, rng, not_known_yet(topic, condition))
         return case and _with_options(*case, topic, barred, rng, of_case=of_case)
     if not of_case:
-        return rng.choice(_facts(condition, rng))
+        return rng.choice(_facts(condition))
     case = _case(presentation, condition, by_hand, rng)
     return case and (case[1], _pointed(case[0], rng))
 
@@ -156,18 +158,22 @@ def _pointed(patient: Patient, rng: random.Random) -> str:
     return answer
 
 
-def _facts(condition: Condition, rng: random.Random) -> list[tuple[str, str]]:
-    """A question and its answer on each thing that the questions of the clinic turn on."""
+def _facts(condition: Condition) -> list[tuple[str, str]]:
+    """Questions and their answers on all that the questions of the clinic turn on."""
     name, treatment, prognosis = condition.name, condition.treatment, condition.prognosis
     missing = sentence(condition.uncertainty.missing)
-    limit = rng.choice(treatment.contraindications)
-    factor = lower_first(limit.factor).rstrip(".")
     asked: list[tuple[str, Topic, str]] = [
         (f"{name}: which test settles it?", "test", sentence(condition.tests[0].name)),
         (f"{name}: what is given first?", "treatment", sentence(treatment.first_line)),
-        (f"{name}, with {factor}: what is given?", "contraindication", sentence(limit.instead)),
         (f"{name} is thought of. {missing} What is done?", "uncertainty", sentence(condition.uncertainty.decision)),
         (f"{name}: what worsens its outlook?", "worse", "; ".join(prognosis.worse)),
         (f"{name}: what improves its outlook?", "better", "; ".join(prognosis.better)),
     ]
-    return [(question, decision(topic, right, limit)) for question, topic, right in asked]
+    limited = [
+        (
+            f"{name}, with {lower_first(limit.factor).rstrip('.')}: what is given?",
+            decision("contraindication", sentence(limit.instead), limit),
+        )
+        for limit in treatment.contraindications
+    ]
+    return [(question, decision(topic, right)) for question, topic, right in asked] + limited
