@@ -16,12 +16,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gazal.grammar import sections
 from gazal.prompting import Mode, render
-from training.clinic.knowledge import Id, KnowledgeError
+from training.clinic.knowledge import Id, KnowledgeError, entries, first_fault
 from training.data.rows import Row
 
 if TYPE_CHECKING:
@@ -112,19 +111,13 @@ def load(directory: Path = EXAMPLES) -> tuple[Example, ...]:
 def _read(path: Path) -> list[Example]:
     if path.stem not in get_args(Mode):
         raise KnowledgeError(f"{path.name}: a file is named after its task mode, one of: {', '.join(get_args(Mode))}")
-    try:
-        entries = TypeAdapter(list[dict[str, object]]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, ValidationError) as error:
-        raise KnowledgeError(f"{path.name}: not a YAML list of mappings ({error})") from error
     examples = []
-    for number, entry in enumerate(entries, 1):
+    for number, entry in enumerate(entries(path), 1):
         try:
             examples.append(Example.model_validate({**entry, "mode": path.stem}))
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            said = f"{place}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
-            raise KnowledgeError(f"{path.name}, entry {number} ({entry.get('id', 'no id')}), {said}") from error
+            place = f"{path.name}, entry {number} ({entry.get('id', 'no id')})"
+            raise KnowledgeError(f"{place}, {first_fault(error)}") from error
     return examples
 
 

@@ -15,10 +15,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from gazal.quantities import LABS, VITALS, check_plausible
 
@@ -286,14 +286,30 @@ def load(directory: Path = PRESENTATIONS) -> Clinic:
     return Clinic(presentations)
 
 
+def entries(path: Path) -> list[dict[str, Any]]:
+    """The mappings of a YAML list. Raises KnowledgeError."""
+    try:
+        return TypeAdapter(list[dict[str, Any]]).validate_python(_document(path))
+    except (yaml.YAMLError, ValidationError) as error:
+        raise KnowledgeError(f"{path.name}: not a YAML list of mappings ({error})") from error
+
+
+def first_fault(error: ValidationError, whole: str = "") -> str:
+    """Place and message of the first thing that pydantic refused; `whole` names what a fault without a place is in."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])) or whole
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+
+
 def _read(path: Path) -> Presentation:
     try:
-        # The loader in C reads the files in a tenth of the time of the one in Python.
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-        return Presentation.model_validate(document)
+        return Presentation.model_validate(_document(path))
     except yaml.YAMLError as error:
         raise KnowledgeError(f"{path.name}: not YAML ({error})") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise KnowledgeError(f"{path.name}, {place}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise KnowledgeError(f"{path.name}, {first_fault(error, 'the file')}") from error
+
+
+def _document(path: Path) -> Any:  # noqa: ANN401
+    # The loader in C reads the files in a tenth of the time of the one in Python.
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)

@@ -150,12 +150,17 @@ def ask(patient: Patient, topic: Topic, rng: random.Random, *, barred: Collectio
     chosen = [*must, *_chosen_by_length(right, distinct, max(0, min(len(distinct), count)), rng)]
     if not patient.rival and topic in UNDECIDED_TOPICS and rng.random() < _DOUBT_DISTRACTOR_CHANCE:
         chosen[-1] = rng.choice(_DOUBT_TEXTS)
-    texts = [right, *chosen]
-    rng.shuffle(texts)
-    options = dict(zip(OPTION_LABELS, texts, strict=False))
-    key = next(label for label, text in options.items() if text == right)
+    options, key = lettered(right, chosen, rng)
     question = rng.choice(_QUESTIONS[topic])
     return Asked(topic, "mcq", question, right, tuple(chosen), made.note, made.contraindication, options, key)
+
+
+def lettered(right: str, wrong: Sequence[str], rng: random.Random) -> tuple[dict[str, str], str]:
+    """The options in a drawn order under their letters, and the letter of the right one."""
+    texts = [right, *wrong]
+    rng.shuffle(texts)
+    options = dict(zip(OPTION_LABELS, texts, strict=False))
+    return options, next(label for label, text in options.items() if text == right)
 
 
 def ask_openly(patient: Patient, topic: Topic) -> Asked:

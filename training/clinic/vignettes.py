@@ -17,18 +17,16 @@ import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gazal.prompting import OPTION_LABELS
 from training.clinic.cases import Patient, also_explains
 from training.clinic.english import lower_first
 from training.clinic.examples import names
 from training.clinic.generate import finished, held_out_conditions, not_known_yet, split_of
-from training.clinic.knowledge import Id, KnowledgeError, Text
-from training.clinic.questions import TOPICS, Asked, ask
+from training.clinic.knowledge import Id, KnowledgeError, Text, entries, first_fault
+from training.clinic.questions import TOPICS, Asked, ask, lettered
 from training.clinic.reasoning import Length, reasoned_answer
 
 if TYPE_CHECKING:
@@ -98,11 +96,8 @@ class Vignette:
         if self.question is None:
             return None
         right = self.question.right.rstrip(".")
-        texts = [right, *(each.rstrip(".") for each in self.question.wrong)]
-        rng.shuffle(texts)
-        options = dict(zip(OPTION_LABELS, texts, strict=False))
-        key = next(label for label, text in options.items() if text == right)
-        wrong = tuple(each for each in texts if each != right)
+        wrong = tuple(each.rstrip(".") for each in self.question.wrong)
+        options, key = lettered(right, wrong, rng)
         return Asked(self.question.topic, "mcq", self.question.ask, right, wrong, options=options, key=key)
 
 
@@ -133,22 +128,15 @@ def examples(vignettes: Sequence[Vignette], clinic: Clinic, seed: int, length: L
 
 def _read(path: Path, presentation: Presentation, barred: frozenset[str], unnamed: frozenset[str]) -> list[Vignette]:
     """The cases of one file; `barred` conditions must not occur, nor any of the names in `unnamed`."""
-    try:
-        # The loader in C reads the files in a tenth of the time of the one in Python.
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-        entries = TypeAdapter(list[dict[str, Any]]).validate_python(document)
-    except (yaml.YAMLError, ValidationError) as error:
-        raise KnowledgeError(f"{path.name}: not a YAML list of mappings ({error})") from error
     vignettes = []
-    for number, entry in enumerate(entries, 1):
+    for number, entry in enumerate(entries(path), 1):
+        place = f"{path.name}, entry {number} ({entry.get('condition')})"
         try:
             vignettes.append(_vignette(_Entry.model_validate(entry), presentation, barred, unnamed))
         except ValidationError as error:
-            first = error.errors()[0]
-            said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
-            raise KnowledgeError(f"{path.name}, entry {number} ({entry.get('condition')}): {said}") from error
+            raise KnowledgeError(f"{place}: {first_fault(error)}") from error
         except KnowledgeError as error:
-            raise KnowledgeError(f"{path.name}, entry {number} ({entry.get('condition')}): {error}") from error
+            raise KnowledgeError(f"{place}: {error}") from error
     return vignettes
 
 
@@ -168,7 +156,8 @@ def _vignette(entry: _Entry, presentation: Presentation, barred: frozenset[str],
     patient = Patient(condition, presentation, entry.age_years, entry.sex, ordered, tuple(absent), told=told)
     if split_of(patient) != "train":
         raise KnowledgeError(
-            "this set of typical findings is kept for the held-out combinations; mark one more or fewer"
+            "this set of typical findings is kept for the held-out combinations; tell one more or one fewer, "
+            "and leave none in the text without its mark"
         )
     return Vignette(patient, text, entry.question)
 
