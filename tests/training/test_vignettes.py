@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -11,14 +13,16 @@ import yaml
 
 from gazal.trace import parse
 from training.clinic import vignettes
+from training.clinic.cases import Patient, also_explains
 from training.clinic.generate import held_out_conditions, split_of
-from training.clinic.knowledge import Clinic, KnowledgeError, load
+from training.clinic.knowledge import Clinic, Condition, KnowledgeError, load
 from training.clinic.sheets import sheets
 from training.clinic.vignettes import Vignette
 from training.data.sources import load_source
 from training.recipe import Source
 from training.recipe import load as load_recipe
 
+PRESENTATION = "acute-abdominal-pain"
 STONE = {
     "condition": "ureteric-stone",
     "age_years": 41,
@@ -43,7 +47,7 @@ def told(clinic: Clinic) -> tuple[Vignette, ...]:
 
 def read(tmp_path: Path, clinic: Clinic, **changes: object) -> tuple[Vignette, ...]:
     entry = {name: value for name, value in (STONE | changes).items() if value is not None}
-    (tmp_path / "acute-abdominal-pain.yaml").write_text(yaml.safe_dump([entry]))
+    (tmp_path / f"{PRESENTATION}.yaml").write_text(yaml.safe_dump([entry]))
     return vignettes.load(clinic, tmp_path)
 
 
@@ -86,10 +90,47 @@ def test_what_contradicts_the_knowledge_base_is_refused_with_the_fix(
     assert "acute-abdominal-pain.yaml, entry 1" in str(raised.value)
 
 
-def test_a_case_that_another_condition_explains_as_well_is_refused(tmp_path: Path, clinic: Clinic) -> None:
+def marked(condition: Condition, findings: Iterable[str]) -> dict[str, object]:
+    """A case of a condition whose text marks these findings in words that mean nothing."""
+    phrases = " ".join(f"[a finding called {number}]({each})" for number, each in enumerate(findings))
+    filler = "This patient keeps bees and paints, and has told us at great length about nothing else today."
+    sex = "male" if condition.sex == "any" else condition.sex
+    return {"condition": condition.id, "age_years": condition.age_years[0], "sex": sex, "text": f"{filler} {phrases}"}
+
+
+def test_too_few_findings_are_refused(tmp_path: Path, clinic: Clinic) -> None:
     text = re.sub(r"\[([^]]+)\]\((?:loin-to-groin-pain|restlessness)\)", r"\1", str(STONE["text"]))
     with pytest.raises(KnowledgeError, match="mark 3 present findings or more"):
         read(tmp_path, clinic, text=text)
+
+
+def test_a_case_that_another_condition_explains_as_well_is_refused(tmp_path: Path, clinic: Clinic) -> None:
+    known = [
+        each for each in clinic.only([PRESENTATION]).conditions.values() if each.id not in held_out_conditions(clinic)
+    ]
+    one, shared = next(
+        (one, [*typical[:2], *sorted(both - {*typical[:2]})])
+        for one, other in permutations(known, 2)
+        for both in [one.findings.all_present() & other.findings.all_present()]
+        for typical in [[each for each in one.findings.typical if each in both]]
+        if len(both) > 2 and len(typical) > 1
+    )
+    with pytest.raises(KnowledgeError, match="another condition of the file has all these findings"):
+        read(tmp_path, clinic, **marked(one, shared))
+
+
+def test_a_held_out_combination_is_refused(tmp_path: Path, clinic: Clinic) -> None:
+    presentation = clinic.only([PRESENTATION]).presentations[0]
+    condition, findings = next(
+        (condition, findings)
+        for condition in presentation.conditions
+        if condition.id not in held_out_conditions(clinic)
+        for findings in permutations(condition.findings.typical, 3)
+        if split_of(Patient(condition, presentation, 40, "male", findings, ())) == "combination"
+        and not also_explains(condition, findings, presentation)
+    )
+    with pytest.raises(KnowledgeError, match="kept for the held-out combinations"):
+        read(tmp_path, clinic, **marked(condition, findings))
 
 
 def test_every_condition_that_training_may_know_is_told_in_several_ways(
@@ -101,7 +142,7 @@ def test_every_condition_that_training_may_know_is_told_in_several_ways(
     assert len({each.text for each in told}) == len(told)
 
 
-def test_no_case_shows_a_held_out_combination(told: tuple[Vignette, ...]) -> None:
+def test_no_case_marks_a_held_out_combination(told: tuple[Vignette, ...]) -> None:
     assert {split_of(each.patient) for each in told} == {"train"}
 
 
