@@ -80,6 +80,10 @@ def test_a_marked_phrase_is_the_finding_in_the_words_of_the_case(tmp_path: Path,
             },
             "is a wording of the clinic",
         ),
+        (
+            {"text": STONE["text"].replace("[He is afebrile](!fever)", "Temperature [36.8](!fever)")},
+            "'36.8' says nothing when cited alone",
+        ),
     ],
 )
 def test_what_contradicts_the_knowledge_base_is_refused_with_the_fix(
@@ -177,6 +181,15 @@ def test_questions_in_words_of_their_own_keep_their_right_answer(clinic: Clinic,
             assert example.options[str(example.answer)] == question.right.rstrip(".")
             letters[example.answer] += 1
     assert min(letters[each] for each in "ABC") > len(own) / 6
+
+
+def test_the_length_of_an_option_does_not_tell_the_right_one(told: tuple[Vignette, ...]) -> None:
+    own = [each.question for each in told if each.question]
+    chance = sum(1 / (1 + len(each.wrong)) for each in own)
+    longest = sum(len(each.right) > max(map(len, each.wrong)) for each in own)
+    shortest = sum(len(each.right) < min(map(len, each.wrong)) for each in own)
+    assert 0.75 < longest / chance < 1.25
+    assert 0.75 < shortest / chance < 1.25
 
 
 def test_sheets_tell_some_cases_by_hand(clinic: Clinic, told: tuple[Vignette, ...]) -> None:

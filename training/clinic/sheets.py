@@ -41,7 +41,7 @@ _HEAD = "Answer each question in one line."
 _OPTIONS_SHARE = 0.4
 """Of the questions: with options to choose from."""
 _CASE_SHARE = 0.55
-_BY_HAND_SHARE = 0.25
+_BY_HAND_SHARE = 0.4
 """Of the cases, where the condition has some that were told by hand: those."""
 _TOLD_SHARE = 0.4
 """Of the other cases: told in a form of the clinic; the rest list their findings."""

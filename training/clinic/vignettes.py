@@ -41,6 +41,8 @@ _WORDS = (20, 120)
 _FEWEST, _FEWEST_TYPICAL = 3, 2
 _MOST_PHRASE_WORDS = 16
 _COPIED_WORDS = 5
+_SAYS_WHAT = re.compile(r"[A-Za-z]{2,}|\b[A-Z] ?\d")
+"""A word, or a letter that names what was measured ("T 38.1")."""
 _DIAGNOSIS_SHARE = 0.5
 _QUESTION_INSIDE_CHANCE = 0.5
 _MARK = re.compile(r"\[([^\[\]]+)\]\((!?)([a-z0-9-]+)\)")
@@ -215,6 +217,8 @@ def _check_phrase(finding: str, phrase: str, known: Finding) -> None:
     words = phrase.split()
     if len(words) > _MOST_PHRASE_WORDS:
         raise KnowledgeError(f"{finding}: {len(words)} words are marked; mark at most {_MOST_PHRASE_WORDS}")
+    if not _SAYS_WHAT.search(phrase):
+        raise KnowledgeError(f"{finding}: {phrase!r} says nothing when cited alone; mark what was measured too")
     runs = {tuple(each) for wording in (*known.clinical, *known.lay, *known.absent) for each in _runs(wording)}
     for run in _runs(phrase):
         if tuple(run) in runs:
