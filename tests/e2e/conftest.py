@@ -1,12 +1,18 @@
-"""The real stack: `python -m server` with vLLM and the small model, started once for the session."""
+"""The real stack: `python -m server` with vLLM and the small model, started once for the session.
+
+And the training chain, which takes minutes of one core: where its tests are selected it starts with the session, at a
+low priority, and they come last.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from dataclasses import dataclass
@@ -19,6 +25,56 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 START_S = 240
+CHAIN_TESTS = "test_training_chain.py"
+CHAIN_RECIPE = "training/recipes/tiny.yaml"
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A training run under way beside the tests."""
+
+    process: subprocess.Popen[bytes]
+    directory: Path
+
+
+_CHAIN = pytest.StashKey[Chain]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of the training chain last, and all others in their order."""
+    items.sort(key=lambda item: item.path.name == CHAIN_TESTS)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the training chain where it is tested; one thread, so that its figures are the same everywhere."""
+    tested = any(item.path.name == CHAIN_TESTS for item in session.items)
+    if session.config.option.collectonly or not tested:
+        return
+    directory = Path(tempfile.mkdtemp(prefix="chain-"))
+    words = [sys.executable, "-m", "training", "run", CHAIN_RECIPE, "--output", str(directory / "tiny")]
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["nice", "-n", "10", *words], stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+    session.config.stash[_CHAIN] = Chain(process, directory)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave no training run behind."""
+    chain = session.config.stash.get(_CHAIN, None)
+    if chain:
+        chain.process.terminate()
+        chain.process.wait(30)
+        shutil.rmtree(chain.directory)
+
+
+@pytest.fixture(scope="session")
+def trained(pytestconfig: pytest.Config) -> Path:
+    """The run directory of the training chain, which has ended well."""
+    chain = pytestconfig.stash[_CHAIN]
+    code = chain.process.wait(1300)
+    assert code == 0, (chain.directory / "log").read_text()[-5000:]
+    return chain.directory / "tiny"
 
 
 @dataclass

@@ -21,6 +21,7 @@ import pytest
 from gazal.artifact import verify
 from gazal.prompting import choices
 from gazal.trace import assemble
+from tests.e2e.conftest import CHAIN_RECIPE
 from training import held_out
 from training.recipe import load
 from training.runs import RunDirectory
@@ -29,23 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
-RECIPE = Path("training/recipes/tiny.yaml")
 ASKED = 60
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    """`python -m training run` on the tiny recipe, from an empty directory."""
-    output = tmp_path_factory.mktemp("runs") / "tiny"
-    finished = subprocess.run(
-        [sys.executable, "-m", "training", "run", str(RECIPE), "--output", str(output)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1300,
-    )
-    assert finished.returncode == 0, finished.stdout[-2000:] + finished.stderr[-3000:]
-    return RunDirectory(output)
+def run(trained: Path) -> RunDirectory:
+    """`python -m training run` on the tiny recipe, from an empty directory; conftest.py starts it with the session."""
+    return RunDirectory(trained)
 
 
 def test_stage_one_teaches_the_form(run: RunDirectory) -> None:
@@ -85,7 +76,7 @@ def test_the_artifact_names_both_stages_and_verifies(run: RunDirectory) -> None:
 
 def test_running_it_again_changes_nothing(run: RunDirectory) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*.safetensors")}
-    command = [sys.executable, "-m", "training", "run", str(RECIPE), "--output", str(run.path)]
+    command = [sys.executable, "-m", "training", "run", CHAIN_RECIPE, "--output", str(run.path)]
     subprocess.run(command, check=True, capture_output=True, timeout=200)
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*.safetensors")} == before
 
@@ -142,7 +133,7 @@ def _answers(url: str) -> bool:
 
 
 def test_vllm_scores_what_transformers_scored(run: RunDirectory, engine: str) -> None:
-    recipe = load(RECIPE).recipe
+    recipe = load(Path(CHAIN_RECIPE)).recipe
     here = held_out.load(run.stage("grpo").held_out)[:ASKED]
     asked = held_out.questions(recipe)[:ASKED]
     assert [each.example for each in here] == [each.id for each in asked]

@@ -39,6 +39,7 @@ def build(
     from rich.console import Console
 
     from gazal.artifact import ArtifactError
+    from training.clinic.knowledge import KnowledgeError
     from training.data.build import build as build_data
     from training.data.sources import DataError
     from training.recipe import RecipeError, load
@@ -53,7 +54,7 @@ def build(
             _show_plan(loaded, target, console)
             return
         report = build_data(loaded, target, _tokenizer(loaded), console=console)
-    except (RecipeError, DataError, ArtifactError, OSError) as error:
+    except (RecipeError, DataError, KnowledgeError, ArtifactError, OSError) as error:
         _fail(console, error)
     _show_report(report, target, console)
 
@@ -71,6 +72,7 @@ def synthesize(
 
     from rich.console import Console
 
+    from training.clinic.knowledge import KnowledgeError
     from training.data.sources import DataError
     from training.data.synthesize import synthesize as synthesize_data
     from training.data.teacher import TeacherError
@@ -90,7 +92,7 @@ def synthesize(
             f"interrupted; what was accepted is in {target}, the same command continues", markup=False, soft_wrap=True
         )
         raise typer.Exit(130) from None
-    except (RecipeError, DataError, TeacherError, OSError) as error:
+    except (RecipeError, DataError, KnowledgeError, TeacherError, OSError) as error:
         _fail(console, error)
     for line in (
         f"{outcome.accepted} of {outcome.tasks} questions answered well, {outcome.exhausted} given up, "

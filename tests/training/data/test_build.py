@@ -16,8 +16,11 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from tests.training.data.conftest import COMPLETION, question, recipe_with, words, words_as_tokens, write_lines
+from training.clinic.knowledge import KnowledgeError
+from training.data import __main__ as command
 from training.data import build as build_module
 from training.data import directory
 from training.data.build import build, read_report
@@ -339,3 +342,18 @@ def test_the_command_builds_shows_and_fails_with_one_sentence(tmp_path: Path) ->
     assert "missing-model" in failed.stdout
     assert failed.stderr == ""
     assert json.dumps("Traceback") not in failed.stdout
+
+
+def test_a_fault_in_the_clinic_s_files_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def malformed(clinic: object) -> None:
+        raise KnowledgeError("headache.yaml, entry 3: a mark is not closed")
+
+    monkeypatch.setattr("training.clinic.vignettes.load", malformed)
+    monkeypatch.setattr(command, "_tokenizer", lambda recipe: words_as_tokens)
+    written = (ROOT / "training/recipes/nano.yaml").read_text()
+    sources = "  sources:\n    - {kind: !ours vignettes, stages: [!ours sft]}\n"
+    (tmp_path / "r.yaml").write_text(re.sub(r"  sources:\n(?:    .*\n)+", sources, written))
+    words = ["build", str(tmp_path / "r.yaml"), "--output", str(tmp_path / "out"), "--without-benchmarks"]
+    failed = CliRunner().invoke(command.app, words)
+    assert failed.exit_code == 1
+    assert failed.output.endswith("\nerror: headache.yaml, entry 3: a mark is not closed\n")
