@@ -3,7 +3,7 @@
 The generated clinic varies the wordings it was given, and a small model learns those wordings. These cases say the same
 findings as somebody would tell them: implied, measured, in the middle of a sentence about something else. Because each
 phrase carries the id of its finding, a case told by hand is a `Patient` like any other: every topic can be asked about
-it, and its reasoning cites its own words. Half of the cases also have a question with options in words of their own.
+it, and its reasoning cites its own words. Two in five also have a question with options in words of their own.
 
     text: She has gone up two shoe sizes, [only the left leg](one-leg-swollen), since the flight. [No fever](!fever).
 
