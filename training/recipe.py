@@ -307,6 +307,8 @@ class Sft(_Section):
     optimisation: Optimisation
     pack_to_tokens: Positive | None = None
     """Pack several examples into sequences of this length; needs attention that keeps them apart."""
+    int8_base: bool = False
+    """Multiply with the frozen base in 8-bit integers and compute all else in float32; for a CPU (`training.int8`)."""
 
 
 class Difficulty(_Section):

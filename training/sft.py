@@ -20,20 +20,24 @@ from training.attention import implementation
 from training.checkpoints import CheckpointRecorder, newest
 from training.distribution import on_main, prepare_sharding, save_adapter
 from training.dora import NormCallback
+from training.int8 import quicken
 from training.optimisation import optimizer_class_and_arguments, schedule_arguments
 from training.order import OrderedTrainer
 from training.runs import RunError, write_json
+from training.token_rows import spare_vocabulary
 from training.tokens import encode
 from training.watch import Watch, read_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from peft import PeftModel
     from rich.progress import Progress
     from transformers import PreTrainedTokenizerBase
 
     from training.bases import PreparedBase
     from training.data.rows import Row
+    from training.dora import NormClock
     from training.recipe import Optimisation, Recipe
     from training.runs import StageDirectory
 
@@ -92,12 +96,9 @@ def train(
     settings = recipe.sft.optimisation
     tokenizer = AutoTokenizer.from_pretrained(base.path)
     torch.manual_seed(settings.seed)
-    model = AutoModelForCausalLM.from_pretrained(
-        base.path, dtype=getattr(torch, recipe.precision), attn_implementation=implementation(recipe.precision)
-    )
-    adapted, clock = adapt(model, recipe.sft.adapter, base.added_tokens)
+    adapted, clock = _adapted(recipe, base)
     arguments = SFTConfig(
-        **common_arguments(recipe, settings, stage.checkpoints, track),
+        **common_arguments(recipe, settings, stage.checkpoints, track) | {"bf16": _precision(recipe) == "bfloat16"},
         completion_only_loss=True,
         max_length=recipe.sft.pack_to_tokens,
         packing=recipe.sft.pack_to_tokens is not None,
@@ -122,6 +123,27 @@ def train(
     began_s = time.monotonic()
     trainer.train(resume_from_checkpoint=_text(on_main(lambda: newest(stage.checkpoints))))
     finish(trainer, recipe, stage, time.monotonic() - began_s)
+
+
+def _adapted(recipe: Recipe, base: PreparedBase) -> tuple[PeftModel, NormClock]:
+    """The base with a fresh adapter, in the numbers that the recipe computes in."""
+    integers = recipe.sft.int8_base
+    if integers and torch.cuda.is_available():
+        raise RunError("sft.int8_base is for a CPU, and this machine has a GPU; remove it from the recipe")
+    model = AutoModelForCausalLM.from_pretrained(
+        base.path,
+        dtype=getattr(torch, _precision(recipe)),
+        attn_implementation=implementation("bfloat16" if integers else recipe.precision),
+    )
+    adapted, clock = adapt(model, recipe.sft.adapter, base.added_tokens)
+    if integers:
+        quicken(adapted)
+        spare_vocabulary(adapted)
+    return adapted, clock
+
+
+def _precision(recipe: Recipe) -> str:
+    return "float32" if recipe.sft.int8_base else recipe.precision
 
 
 def tokenised(tokenizer: PreTrainedTokenizerBase, rows: list[Row], recipe: Recipe) -> Any:  # noqa: ANN401

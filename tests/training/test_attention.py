@@ -9,13 +9,15 @@ from torch.nn.functional import scaled_dot_product_attention
 from training.attention import NAME, dense, implementation
 
 
-def both(mask: torch.Tensor | None, dtype: torch.dtype) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+def both(
+    mask: torch.Tensor | None, dtype: torch.dtype, tokens: int = 17
+) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
     """Output and gradients of ours and of PyTorch's, on the same numbers."""
     found = []
     for ours in (True, False):
         random = torch.Generator().manual_seed(3)
         query, key, value = (
-            torch.randn(2, heads, 17, 8, generator=random).to(dtype).requires_grad_() for heads in (6, 2, 2)
+            torch.randn(2, heads, tokens, 8, generator=random).to(dtype).requires_grad_() for heads in (6, 2, 2)
         )
         if ours:
             output = dense(None, query, key, value, mask, scaling=8**-0.5)[0].transpose(1, 2)
@@ -40,6 +42,18 @@ def test_values_and_gradients_are_those_of_the_fused_attention(
     torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=tolerance)
     for our, their in zip(our_gradients, their_gradients, strict=True):
         torch.testing.assert_close(our, their, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("tokens", [127, 128, 129, 300])
+@pytest.mark.parametrize("padded", [False, True])
+def test_longer_than_a_block_of_queries_they_are_too(padded: bool, tokens: int) -> None:
+    mask = torch.ones(tokens, tokens, dtype=torch.bool).tril().expand(2, 1, tokens, tokens).clone() if padded else None
+    if mask is not None:
+        mask[1, :, 60:, 100:] = False
+    (ours, our_gradients), (theirs, their_gradients) = both(mask, torch.float32, tokens)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    for our, their in zip(our_gradients, their_gradients, strict=True):
+        torch.testing.assert_close(our, their, atol=1e-4, rtol=1e-4)
 
 
 def test_a_whole_model_gives_the_same_loss_with_it() -> None:

@@ -74,6 +74,25 @@ def test_the_loss_of_completions_alone_is_that_of_all_logits(small: Any) -> None
     torch.testing.assert_close(loss, model(**inputs).loss)
 
 
+def test_with_the_base_in_integers_it_learns_nearly_the_same(small: Any, whole: StageDirectory, tmp_path: Path) -> None:
+    stage = StageDirectory(tmp_path / "sft")
+    train(roomy(small, sft__int8_base=True), small.base, small.rows, small.rows[:4], stage)
+    exact, near = losses(whole), losses(stage)
+    assert near.keys() == exact.keys()
+    assert near != exact
+    assert near == pytest.approx(exact, rel=0.01)
+    assert (
+        load_file(stage.adapter / "adapter_model.safetensors").keys()
+        == load_file(whole.adapter / "adapter_model.safetensors").keys()
+    )
+
+
+def test_integers_are_refused_where_a_gpu_is(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    with pytest.raises(RunError, match="int8_base is for a CPU"):
+        train(roomy(small, sft__int8_base=True), small.base, small.rows, [], StageDirectory(tmp_path / "sft"))
+
+
 def test_a_finished_stage_is_not_trained_again(small: Any, whole: StageDirectory) -> None:
     before = whole.metrics.read_bytes()
     train(roomy(small), small.base, small.rows, [], whole)
