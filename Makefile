@@ -40,7 +40,7 @@ train-tiny: setup  ## Run both training stages on a one-million-parameter model,
 train-nano: setup  ## Run both stages on SmolLM2-135M (hours on a CPU; needs GAZAL_DATA_DIR; run again, it goes on)
 	@$(PY) -m training run training/recipes/nano.yaml
 
-bench-training: setup  ## What DoRA costs beside LoRA, and what sampling from a merged copy saves
+bench-training: setup  ## What DoRA costs beside LoRA, what integers and sampling from a merged copy save
 	@$(PY) -m tests.bench.training
 
 test: setup  ## All tests, with the real engine (several minutes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from training.dora import NormClock, cache_norms, check_magnitudes
+from training.runs import RunError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +45,28 @@ def adapt(
     adapted = get_peft_model(model, config)
     check_magnitudes(adapted)
     return adapted, cache_norms(adapted)
+
+
+def begin_from(adapted: PeftModel, directory: Path) -> None:
+    """Give an adapted model the values of an adapter of the same kind, in float32. Raises RunError: what differs."""
+    from peft import PeftConfig, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    try:
+        earlier = PeftConfig.from_pretrained(directory)
+        tensors = load_file(directory / "adapter_model.safetensors")
+    except (OSError, ValueError) as error:
+        raise RunError(f"sft.start_from: no adapter can be read from {directory} ({error})") from error
+    fresh = adapted.peft_config["default"]
+    for name in ("r", "lora_alpha", "use_dora", "use_rslora", "target_modules", "trainable_token_indices"):
+        theirs, ours = getattr(earlier, name), getattr(fresh, name)
+        if theirs != ours:
+            raise RunError(
+                f"sft.start_from: {name} of {directory} is {theirs} and of this recipe {ours}; make them equal"
+            )
+    wrong = set_peft_model_state_dict(adapted, {name: tensor.float() for name, tensor in tensors.items()})
+    if wrong.unexpected_keys:
+        raise RunError(f"sft.start_from: {directory} is of another base; it has {wrong.unexpected_keys[0]}")
 
 
 def store(directory: Path, precision: str) -> None:

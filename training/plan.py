@@ -1,8 +1,9 @@
 """Will it fit? Memory of both stages from the recipe's numbers alone, and what would fit if it does not.
 
-The arithmetic, in bytes: base weights 2 a parameter (bfloat16); adapter 16 a parameter (float32 weight, gradient and
-two optimiser moments); one hidden state a layer and token under gradient checkpointing, plus the widest block being
-recomputed; logits in chunks; DoRA's transients, which PEFT makes by sending an identity matrix of the layer's inputs
+The arithmetic, in bytes: base weights 2 a parameter (bfloat16) or 5 (float32 and integers, `sft.int8_base`); adapter
+16 a parameter (float32 weight, gradient and two optimiser moments); one hidden state a layer and token under gradient
+checkpointing, plus the widest block being recomputed; without it, what each layer keeps for its gradient; logits in
+chunks; DoRA's transients, which PEFT makes by sending an identity matrix of the layer's inputs
 through A and B. GRPO with vLLM in the same process adds a second copy of the weights and a cache. FSDP2 divides weights
 and adapter by the number of devices. These are estimates: nothing here was measured on a GPU.
 """
@@ -22,6 +23,8 @@ _USABLE_SHARE = 0.94
 _LOGIT_CHUNK_TOKENS = 1024
 _ROLLOUT_SEQUENCES = 16
 _BYTES_WEIGHT = 2
+_BYTES_WEIGHT_AND_INTEGERS = 5
+_BYTES_FLOAT32 = 4
 _BYTES_ADAPTER = 16
 
 DEVICES_GB = {
@@ -73,8 +76,23 @@ def stages(recipe: Recipe, count: int) -> list[Stage]:
     sequence = recipe.data.max_prompt_tokens + recipe.data.max_completion_tokens
     grpo_tokens = recipe.grpo.optimisation.micro_batch * sequence
     shard = count if recipe.distribution == "fsdp2" else 1
-    sft = _training(recipe.base.shape, recipe.sft.adapter, sft_tokens, shard)
-    grpo = _training(recipe.base.shape, recipe.grpo.adapter, grpo_tokens, shard)
+    integers = recipe.sft.int8_base
+    sft = _training(
+        recipe.base.shape,
+        recipe.sft.adapter,
+        sft_tokens,
+        shard,
+        bytes_weight=_BYTES_WEIGHT_AND_INTEGERS if integers else _BYTES_WEIGHT,
+        bytes_activation=_BYTES_FLOAT32 if integers else _BYTES_WEIGHT,
+        kept_for=0 if recipe.sft.optimisation.gradient_checkpointing else sequence,
+    )
+    grpo = _training(
+        recipe.base.shape,
+        recipe.grpo.adapter,
+        grpo_tokens,
+        shard,
+        kept_for=0 if recipe.grpo.optimisation.gradient_checkpointing else sequence,
+    )
     if recipe.grpo.rollouts == "vllm-colocate":
         grpo["rollout weights"] = recipe.base.shape.parameters * _BYTES_WEIGHT / count / GB
     if recipe.grpo.rollouts != "vllm-server":
@@ -111,15 +129,30 @@ def _what_would_fit(recipe: Recipe) -> str:
     return f"what fits: {', '.join(fitting[:3])}" if fitting else "lower rank, micro_batch or the token limits"
 
 
-def _training(shape: Shape, adapter: AdapterSettings, tokens: int, shard: int) -> dict[str, float]:
+def _training(
+    shape: Shape,
+    adapter: AdapterSettings,
+    tokens: int,
+    shard: int,
+    *,
+    bytes_weight: int = _BYTES_WEIGHT,
+    bytes_activation: int = _BYTES_WEIGHT,
+    kept_for: int = 0,
+) -> dict[str, float]:
+    """Memory by what it is for. `kept_for` is the length of a sequence whose activations are kept, or 0."""
     widest = max(inputs for inputs, _ in shape.linear_layers().values())
     largest = max(inputs * outputs for inputs, outputs in shape.linear_layers().values())
-    block = tokens * (8 * shape.hidden + 3 * shape.intermediate) * _BYTES_WEIGHT
+    if kept_for:
+        each = 12 * shape.hidden + 7 * shape.intermediate + 2 * shape.heads * kept_for
+        activations = shape.layers * tokens * each * bytes_activation
+    else:
+        block = tokens * (8 * shape.hidden + 3 * shape.intermediate) * bytes_activation
+        activations = shape.layers * tokens * shape.hidden * bytes_activation + block
     dora = widest * widest * 6 + largest * 8 if adapter.dora else 0
     return {
-        "base weights": shape.parameters * _BYTES_WEIGHT / shard / GB,
+        "base weights": shape.parameters * bytes_weight / shard / GB,
         "adapter and optimiser": adapter_parameters(shape, adapter) * _BYTES_ADAPTER / shard / GB,
-        "activations": (shape.layers * tokens * shape.hidden * _BYTES_WEIGHT + block) / GB,
+        "activations": activations / GB,
         "logits": min(tokens, _LOGIT_CHUNK_TOKENS) * shape.vocabulary * 8 / GB,
         "DoRA transients": dora / GB,
         "framework": _CUDA_CONTEXT_GB,

@@ -307,6 +307,8 @@ class Sft(_Section):
     optimisation: Optimisation
     pack_to_tokens: Positive | None = None
     """Pack several examples into sequences of this length; needs attention that keeps them apart."""
+    start_from: str | None = None
+    """Directory of an adapter to go on from in place of a fresh one, of the same kind; the optimiser starts anew."""
     int8_base: bool = False
     """Multiply with the frozen base in 8-bit integers and compute all else in float32; for a CPU (`training.int8`)."""
 

@@ -9,13 +9,14 @@ checkpoint.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from training.adapter import adapt, store
+from training.adapter import adapt, begin_from, store
 from training.attention import implementation
 from training.checkpoints import CheckpointRecorder, newest
 from training.distribution import on_main, prepare_sharding, save_adapter
@@ -29,8 +30,6 @@ from training.tokens import encode
 from training.watch import Watch, read_metrics
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from peft import PeftModel
     from rich.progress import Progress
     from transformers import PreTrainedTokenizerBase
@@ -136,6 +135,8 @@ def _adapted(recipe: Recipe, base: PreparedBase) -> tuple[PeftModel, NormClock]:
         attn_implementation=implementation("bfloat16" if integers else recipe.precision),
     )
     adapted, clock = adapt(model, recipe.sft.adapter, base.added_tokens)
+    if recipe.sft.start_from is not None:
+        begin_from(adapted, Path(recipe.sft.start_from))
     if integers:
         quicken(adapted)
         spare_vocabulary(adapted)

@@ -1,7 +1,8 @@
-"""`make bench-training`: what DoRA costs beside LoRA, and what sampling from a merged copy saves.
+"""`make bench-training`: what DoRA costs beside LoRA, what integers and a merged copy save.
 
-Both sides run in one process, interleaved, on the small base in bfloat16 as a recipe trains it: four micro-batches an
-optimiser step. Medians are printed with every round, and the ratio is the result.
+All sides run in one process, interleaved, on the small base as a recipe trains it: in bfloat16, or in float32 with the
+products of the frozen base in integers (`sft.int8_base`); four micro-batches an optimiser step. Medians are printed
+with every round, and the ratio is the result.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from rich.table import Table
 
 from gazal.models import resolve
 from training.adapter import LINEAR_LAYERS
+from training.attention import implementation
 from training.dora import NormClock, cache_norms
+from training.int8 import quicken
 from training.rollouts import MergedCopy
 
 if TYPE_CHECKING:
@@ -28,19 +31,24 @@ TOKENS = (2, 512)
 
 
 class Side:
-    """One way to train: plain LoRA, PEFT's DoRA, or DoRA with cached norms."""
+    """One way to train: plain LoRA, PEFT's DoRA, DoRA with cached norms, or that with the base in integers."""
 
-    def __init__(self, base: Path, *, dora: bool, cached: bool) -> None:
+    def __init__(self, base: Path, *, dora: bool, cached: bool, int8: bool = False) -> None:
         from peft import LoraConfig, get_peft_model
         from transformers import AutoModelForCausalLM
 
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+        self._autocast = not int8
+        model = AutoModelForCausalLM.from_pretrained(
+            base, dtype=torch.float32 if int8 else torch.bfloat16, attn_implementation=implementation("bfloat16")
+        )
         config = LoraConfig(
             r=32, lora_alpha=32, use_dora=dora, use_rslora=True, target_modules=list(LINEAR_LAYERS), lora_dropout=0.0
         )
         self.model: Any = get_peft_model(model, config)
         self._clock = cache_norms(self.model) if cached else NormClock()
+        if int8:
+            quicken(self.model)
         self._optimiser = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=1e-4)
         self.seconds: list[float] = []
 
@@ -48,7 +56,7 @@ class Side:
         """One optimiser step of four micro-batches, timed."""
         began_s = time.perf_counter()
         for _ in range(MICRO_BATCHES):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self._autocast):
                 loss = self.model(input_ids=ids, labels=ids).loss
             loss.backward()
         self._optimiser.step()
@@ -63,6 +71,7 @@ def steps(base: Path, rounds: int) -> dict[str, list[float]]:
         "LoRA": Side(base, dora=False, cached=False),
         "DoRA, PEFT": Side(base, dora=True, cached=False),
         "DoRA, cached norms": Side(base, dora=True, cached=True),
+        "the same, base in integers": Side(base, dora=True, cached=True, int8=True),
     }
     torch.manual_seed(1)
     ids = torch.randint(0, 40_000, TOKENS)
@@ -121,7 +130,7 @@ def main() -> None:
     console = Console()
     base = resolve("nano-base").path
     tokens = TOKENS[0] * TOKENS[1]
-    title = f"One step, {MICRO_BATCHES} x {tokens} tokens, rank 32, bfloat16, {torch.get_num_threads()} threads"
+    title = f"One step, {MICRO_BATCHES} x {tokens} tokens, rank 32, {torch.get_num_threads()} threads"
     show(title, steps(base, arguments.rounds), "LoRA", console)
     written = rollouts(base, min(arguments.rounds, 3))
     show("Seconds a token, of eight completions together", written, "merged copy", console)

@@ -97,6 +97,17 @@ def test_sharding_divides_weights_and_optimiser(large: LoadedRecipe) -> None:
     assert four["activations"] == one["activations"]
 
 
+def test_activations_that_are_kept_and_a_base_in_integers_are_counted() -> None:
+    recipe = load(DIRECTORY / "nano.yaml").recipe
+    optimisation = recipe.sft.optimisation.model_copy(update={"gradient_checkpointing": True})
+    sft = recipe.sft.model_copy(update={"int8_base": False, "optimisation": optimisation})
+    frugal = recipe.model_copy(update={"sft": sft})
+    kept, recomputed = (stages(each, 1)[0].parts_gb for each in (recipe, frugal))
+    assert kept["base weights"] == pytest.approx(2.5 * recomputed["base weights"])
+    assert kept["activations"] > 20 * recomputed["activations"]
+    assert stages(recipe, 1)[0].total_gb > 12, "what a run of it was seen to take"
+
+
 def test_what_cannot_fit_is_refused_with_what_would(large: LoadedRecipe) -> None:
     with pytest.raises(PlanError, match=r"needs 175 GB a device for grpo .* what fits: 2 x h200, 4 x h100"):
         check(large.recipe, "h200", 1)

@@ -30,6 +30,10 @@ def losses(stage: StageDirectory) -> dict[int, float]:
     return {int(row["step"] or 0): row["loss"] or 0.0 for row in read_metrics(stage.metrics) if "loss" in row}
 
 
+def last_development_loss(stage: StageDirectory) -> float:
+    return [row["eval_loss"] or 0.0 for row in read_metrics(stage.metrics) if "eval_loss" in row][-1]
+
+
 def roomy(small: Any, **changes: Any) -> Any:
     return small.recipe(data__max_completion_tokens=512, **changes)
 
@@ -85,6 +89,32 @@ def test_with_the_base_in_integers_it_learns_nearly_the_same(small: Any, whole: 
         load_file(stage.adapter / "adapter_model.safetensors").keys()
         == load_file(whole.adapter / "adapter_model.safetensors").keys()
     )
+
+
+def test_it_goes_on_from_an_earlier_adapter(small: Any, whole: StageDirectory, tmp_path: Path) -> None:
+    earlier = last_development_loss(whole)
+    stage = StageDirectory(tmp_path / "sft")
+    again = roomy(
+        small, sft__start_from=str(whole.adapter), sft__optimisation__steps=1, sft__optimisation__checkpoint_every=1,
+        sft__optimisation__learning_rate=1e-9,
+    )  # fmt: skip
+    train(again, small.base, small.rows, small.rows[:4], stage)
+    assert last_development_loss(stage) == pytest.approx(earlier, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sft__start_from": "nowhere"}, "no adapter can be read from nowhere"),
+        ({"sft__adapter__rank": 2}, "r of .* is 32 and of this recipe 2"),
+    ],
+)
+def test_another_adapter_than_this_recipes_is_refused(
+    small: Any, whole: StageDirectory, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    recipe = roomy(small, **({"sft__start_from": str(whole.adapter)} | changes))
+    with pytest.raises(RunError, match=said):
+        train(recipe, small.base, small.rows, [], StageDirectory(tmp_path / "sft"))
 
 
 def test_integers_are_refused_where_a_gpu_is(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
