@@ -37,11 +37,14 @@ bench-eval: setup  ## What recording costs against a bare client (64 in flight, 
 train-tiny: setup  ## Run both training stages on a one-million-parameter model, from nothing (under ten minutes)
 	@$(PY) -m training run training/recipes/tiny.yaml
 
+# glibc would return the activations of a step to the kernel and take them back page by page; and small pages are slower.
+KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=17179869184 MALLOC_TRIM_THRESHOLD_=17179869184 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+
 train-nano: setup  ## Run both stages on SmolLM2-135M (hours on a CPU; needs GAZAL_DATA_DIR; run again, it goes on)
-	@$(PY) -m training run training/recipes/nano.yaml
+	@$(KEEP_MEMORY) $(PY) -m training run training/recipes/nano.yaml
 
 bench-training: setup  ## What DoRA costs beside LoRA, what integers and sampling from a merged copy save
-	@$(PY) -m tests.bench.training
+	@$(KEEP_MEMORY) $(PY) -m tests.bench.training
 
 test: setup  ## All tests, with the real engine (several minutes)
 	@$(PY) -m pytest

@@ -1,8 +1,8 @@
 """Products with frozen weights in 8-bit integers, for stage 1 on a CPU.
 
 A CPU without matrix units, but with AVX-512 VNNI, multiplies 8-bit integers four times as fast as float32 and seven
-times as fast as bfloat16, and the frozen base is nine tenths of the work of training an adapter. Both products with a
-frozen weight are made so: the output, and the gradient of the input (SwitchBack, Wortsman et al. 2023,
+times as fast as bfloat16, and most of the work of training an adapter is products with the frozen base. Both of a
+weight are made so: the output, and the gradient of the input (SwitchBack, Wortsman et al. 2023,
 arXiv 2304.13013, which keeps the gradient of the weight exact; a frozen weight has none). Each token and each output
 channel has a scale of its own, and the weight's is folded into the gradient before that is rounded, so one copy of the
 weight serves both. The adapter itself, its gradients and all else stay in float32.
