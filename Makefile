@@ -46,8 +46,8 @@ train-nano: setup  ## Run both stages on SmolLM2-135M (hours on a CPU; needs GAZ
 bench-training: setup  ## What DoRA costs beside LoRA, what integers and sampling from a merged copy save
 	@$(KEEP_MEMORY) $(PY) -m tests.bench.training
 
-test: setup  ## All tests, with the real engine (several minutes)
-	@$(PY) -m pytest
+test: setup  ## All tests, with the real engine (20 minutes or more); TIME_S=N skips what has not begun after N seconds
+	@$(PY) -m pytest $(if $(TIME_S),--begin-within-s $(TIME_S))
 
 test-fast: setup  ## Unit tests without the engine (under a minute)
 	@$(PY) -m pytest -m "not e2e and not slow and not gpu"

@@ -26,6 +26,8 @@ from tests.fakes.engine import FakeEngine
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+pytest_plugins = ["tests.time_limit"]
+
 DIGEST = "d" * 64
 SECRET = b"s" * 32
 

@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the training chain where it is tested; one thread, so that its figures are the same everywhere."""
+    """Start the training chain where it is tested; one thread, so that its figures are the same on the same CPU."""
     tested = any(item.path.name == CHAIN_TESTS for item in session.items)
     if session.config.option.collectonly or not tested:
         return

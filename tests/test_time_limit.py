@@ -1,0 +1,25 @@
+"""Tests that have not begun in time are skipped with a reason, and without the option none is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [([], "2 passed"), (["--begin-within-s", "600"], "2 passed"), (["--begin-within-s", "0.5"], "1 passed, 1 skipped")],
+)
+def test_what_has_not_begun_in_time_is_skipped(tmp_path: Path, options: list[str], said: str) -> None:
+    file = tmp_path / "test_two.py"
+    file.write_text("import time\ndef test_one(): time.sleep(0.6)\ndef test_two(): pass\n")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.time_limit", "-rs", "--rootdir", str(tmp_path), str(file)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    assert said in done.stdout
+    assert ("not begun within 0.5 s on this host" in done.stdout) == ("skipped" in said)
