@@ -91,7 +91,7 @@ def train(
     dtype = getattr(torch, recipe.precision)
     torch.manual_seed(settings.seed)
     model = AutoModelForCausalLM.from_pretrained(
-        base, dtype=dtype, attn_implementation=implementation(recipe.precision)
+        base, dtype=dtype, attn_implementation=implementation(dense_on_cpu=recipe.precision == "bfloat16")
     )
     adapted, clock = adapt(model, grpo.adapter)
     arguments = GRPOConfig(

@@ -132,7 +132,7 @@ def _adapted(recipe: Recipe, base: PreparedBase) -> tuple[PeftModel, NormClock]:
     model = AutoModelForCausalLM.from_pretrained(
         base.path,
         dtype=getattr(torch, _precision(recipe)),
-        attn_implementation=implementation("bfloat16" if integers else recipe.precision),
+        attn_implementation=implementation(dense_on_cpu=integers or recipe.precision == "bfloat16"),
     )
     adapted, clock = adapt(model, recipe.sft.adapter, base.added_tokens)
     if recipe.sft.start_from is not None:

@@ -40,7 +40,7 @@ class Side:
         torch.manual_seed(0)
         self._autocast = not int8
         model = AutoModelForCausalLM.from_pretrained(
-            base, dtype=torch.float32 if int8 else torch.bfloat16, attn_implementation=implementation("bfloat16")
+            base, dtype=torch.float32 if int8 else torch.bfloat16, attn_implementation=implementation(dense_on_cpu=True)
         )
         config = LoraConfig(
             r=32, lora_alpha=32, use_dora=dora, use_rslora=True, target_modules=list(LINEAR_LAYERS), lora_dropout=0.0

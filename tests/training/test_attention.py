@@ -60,7 +60,7 @@ def test_a_whole_model_gives_the_same_loss_with_it() -> None:
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     losses = []
-    for name in (implementation("bfloat16"), "sdpa"):
+    for name in (implementation(dense_on_cpu=True), "sdpa"):
         torch.manual_seed(1)
         config = Qwen3Config(
             vocab_size=90, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -74,8 +74,8 @@ def test_a_whole_model_gives_the_same_loss_with_it() -> None:
     torch.testing.assert_close(losses[0], losses[1])
 
 
-def test_it_is_for_bfloat16_on_a_cpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert implementation("bfloat16") == NAME
-    assert implementation("float32") == "sdpa"
+def test_it_is_for_a_cpu_and_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert implementation(dense_on_cpu=True) == NAME
+    assert implementation(dense_on_cpu=False) == "sdpa"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert implementation("bfloat16") == "sdpa"
+    assert implementation(dense_on_cpu=True) == "sdpa"
