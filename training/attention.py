@@ -11,26 +11,47 @@ gradients are those of the fused one, up to rounding.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAME = "gazal_dense"
 _BLOCK = 128
 """Queries in a product; nothing is computed for the keys after the last of them."""
 
 
-def implementation(*, dense_on_cpu: bool) -> str:
-    """The attention to train with on this machine, by the name that transformers knows it by."""
+def implementation(*, dense_on_cpu: bool, compiled: bool = False) -> str:
+    """The attention to train with on this machine, by the name that transformers knows it by.
+
+    `compiled` is for layers that torch.compile compiles: it sees one block, not the loop over them, whose length it
+    would compile anew for each number of blocks.
+    """
     if not dense_on_cpu or torch.cuda.is_available():
         return "sdpa"
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-    AttentionInterface.register(NAME, dense)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-    return NAME
+    name = f"{NAME}_compiled" if compiled else NAME
+    in_blocks = partial(dense, block=torch.compile(attend, dynamic=True)) if compiled else dense
+    AttentionInterface.register(name, torch.compiler.disable(in_blocks) if compiled else in_blocks)
+    AttentionMaskInterface.register(name, sdpa_mask)
+    return name
+
+
+def attend(query: Tensor, transposed_key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """What a block of scaled queries reads. Shapes: (batch, groups, heads of a group, queries, size) in and out;
+    transposed keys (batch, groups, size, keys), values (batch, groups, keys, size), mask (batch, 1, queries, keys).
+    """
+    queries = query.shape[3]
+    scores = (query.flatten(2, 3) @ transposed_key).unflatten(2, (-1, queries))
+    hidden = torch.zeros_like(mask, dtype=scores.dtype).masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = torch.softmax(scores + hidden.unsqueeze(1), dim=-1)
+    return (weights.flatten(2, 3) @ value).unflatten(2, (-1, queries))
 
 
 def dense(
@@ -40,6 +61,8 @@ def dense(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float,
+    *,
+    block: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = attend,
     **_: Any,  # noqa: ANN401
 ) -> tuple[Tensor, None]:
     """Causal attention. Shapes: (batch, heads, tokens, size), fewer heads in keys; out (batch, tokens, ...).
@@ -51,17 +74,12 @@ def dense(
     earlier = key.shape[2] - tokens
     if attention_mask is None:
         attention_mask = torch.ones(1, 1, tokens, key.shape[2], dtype=torch.bool, device=query.device).tril(earlier)
-    hidden = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill_(
-        ~attention_mask, torch.finfo(query.dtype).min
-    )
     grouped = (query * scaling).unflatten(1, (shared, heads // shared))
     transposed, value = key.transpose(-1, -2).contiguous(), value.contiguous()
     blocks = []
     for start in range(0, tokens, _BLOCK):
         end = min(start + _BLOCK, tokens)
         seen = earlier + end
-        scores = grouped[:, :, :, start:end].flatten(2, 3) @ transposed[..., :seen]
-        scores = scores.unflatten(2, (-1, end - start)).add_(hidden[:, :, None, start:end, :seen])
-        weights = torch.softmax(scores, dim=-1).flatten(2, 3)
-        blocks.append((weights @ value[:, :, :seen]).unflatten(2, (-1, end - start)))
+        mask = attention_mask[:, :, start:end, :seen]
+        blocks.append(block(grouped[:, :, :, start:end], transposed[..., :seen], value[:, :, :seen], mask))
     return torch.cat(blocks, dim=3).reshape(batch, heads, tokens, size).transpose(1, 2).contiguous(), None

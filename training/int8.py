@@ -7,32 +7,45 @@ arXiv 2304.13013, which keeps the gradient of the weight exact; a frozen weight 
 channel has a scale of its own, and the weight's is folded into the gradient before that is rounded, so one copy of the
 weight serves both. The adapter itself, its gradients and all else stay in float32.
 
-The inputs of q, k and v have outliers: their products in integers raise the loss of SmolLM2-135M by more than those of
-all other layers together, and are a seventh of the work. They stay exact.
+A few input columns are tens of times larger than the rest, the same ones for every text (Dettmers et al. 2022,
+arXiv 2208.07339), and with them in a row its other numbers round to little. `EXACT_COLUMNS` of each layer, found by
+one forward over `tokens`, are therefore multiplied exactly: in SmolLM2-135M that takes the error of the inputs of q, k
+and v from 4 % to 0.5 %. What stays exact is the head, whose gradient is one large number in a row of small ones.
 
-    quicken(model)                                 # a PEFT model, with its base in float32
+    quicken(model, tokens)                         # a PEFT model, with its base in float32
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-LAYERS = ("o_proj", "gate_proj", "up_proj", "down_proj")
+EXACT_COLUMNS = 16
 _LARGEST = 127
 
 
-def quicken(model: nn.Module, layers: Collection[str] = LAYERS) -> None:
-    """Let the frozen linear layers with these names multiply in integers; their parameters keep names and values."""
-    for name, module in model.named_modules():
-        if isinstance(module, Linear) and name.rpartition(".")[2] in layers:
-            module.base_layer = Int8Linear(module.get_base_layer())
+def quicken(model: nn.Module, tokens: Tensor) -> None:
+    """Let the frozen linear layers under an adapter multiply in integers; their parameters keep names and values.
+
+    `tokens` are ids of any ordinary text, shape (batch, length): they show which columns are large.
+    """
+    largest: dict[nn.Module, Tensor] = {}
+
+    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        largest[module] = inputs[0].detach().abs().flatten(0, -2).amax(dim=0)
+
+    layers = [module for module in model.modules() if isinstance(module, Linear)]
+    hooks = [module.register_forward_pre_hook(look) for module in layers]
+    with torch.no_grad():
+        model(input_ids=tokens)
+    for hook in hooks:
+        hook.remove()
+    for module, columns in largest.items():
+        exact = columns.topk(min(EXACT_COLUMNS, len(columns))).indices.sort().values
+        module.base_layer = Int8Linear(module.get_base_layer(), exact)
 
 
 def rounded(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,40 +55,60 @@ def rounded(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Int8Linear(nn.Module):
-    """A frozen linear layer in float32 whose products are made in integers.
+    """A frozen linear layer in float32 whose products are made in integers, but for those of `exact` input columns.
 
     `weight` stays as it was, for whoever reads it: DoRA's norm, and merging.
     """
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, exact: Tensor) -> None:
         super().__init__()
         if linear.weight.dtype != torch.float32 or linear.weight.requires_grad:
             raise ValueError("only frozen float32 weights can be multiplied in integers; load the base in float32")
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight, self.bias = linear.weight, linear.bias
         integers, scale = rounded(linear.weight.detach())
-        self.register_buffer("integers", integers, persistent=False)
-        self.register_buffer("scale", scale.squeeze(1), persistent=False)
+        inner = torch.ones(self.in_features).index_fill_(0, exact, 0)
+        kept = linear.weight.detach()[:, exact].T.contiguous()
+        for name, value in {
+            "integers": integers,
+            "scale": scale[:, 0],
+            "exact": exact,
+            "kept": kept,
+            "inner": inner,
+        }.items():
+            self.register_buffer(name, value, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes: x (..., in), the result (..., out)."""
-        product: Tensor = _Product.apply(x, self.integers, self.scale)
-        return product if self.bias is None else product + self.bias
+        rows = x.flatten(0, -2)
+        product: Tensor = _Product.apply(rows, self.integers, self.scale, self.exact, self.kept, self.inner)
+        return (product if self.bias is None else product + self.bias).unflatten(0, x.shape[:-1])
 
 
 class _Product(torch.autograd.Function):
-    """x W^T for x (..., in), and W (out, in) as integers and a scale for each of its rows."""
+    """x W^T for x (rows, in), and W (out, in) as integers and a scale for each of its rows.
+
+    `kept` (exact, out) are the columns of W that x's `exact` columns are multiplied with in float32; `inner` (in,) is 0
+    for those and 1 for the rest.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, integers: Tensor, scale: Tensor) -> Tensor:  # noqa: ANN401
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        x: Tensor,
+        integers: Tensor,
+        scale: Tensor,
+        exact: Tensor,
+        kept: Tensor,
+        inner: Tensor,
+    ) -> Tensor:
         ctx.save_for_backward(integers, scale)
-        rows, row_scale = rounded(x.flatten(0, -2))
-        product = torch._int_mm(rows, integers.t()).to(x.dtype)
-        return product.mul_(row_scale).mul_(scale).unflatten(0, x.shape[:-1])
+        rows, row_scale = rounded(x * inner)
+        product = torch._int_mm(rows, integers.t()).to(x.dtype) * row_scale * scale
+        return product.addmm_(x[:, exact], kept)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         integers, scale = ctx.saved_tensors
-        rows, row_scale = rounded(gradient.flatten(0, -2) * scale)
-        product = torch._int_mm(rows, integers).to(gradient.dtype)
-        return product.mul_(row_scale).unflatten(0, gradient.shape[:-1]), None, None
+        rows, row_scale = rounded(gradient * scale)
+        return torch._int_mm(rows, integers).to(gradient.dtype) * row_scale, None, None, None, None, None

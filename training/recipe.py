@@ -311,6 +311,14 @@ class Sft(_Section):
     """Directory of an adapter to go on from in place of a fresh one, of the same kind; the optimiser starts anew."""
     int8_base: bool = False
     """Multiply with the frozen base in 8-bit integers and compute all else in float32; for a CPU (`training.int8`)."""
+    compiled: bool = False
+    """Compile the decoder layers (torch.compile), for a CPU with a C++ compiler; it takes two minutes at the start."""
+
+    @model_validator(mode="after")
+    def _compiles_integers(self) -> Self:
+        if self.compiled and not self.int8_base:
+            raise ValueError("compiled needs int8_base: what is compiled computes in float32, without autocast")
+        return self
 
 
 class Difficulty(_Section):

@@ -19,6 +19,7 @@ from trl import SFTConfig, SFTTrainer
 from training.adapter import adapt, begin_from, store
 from training.attention import implementation
 from training.checkpoints import CheckpointRecorder, newest
+from training.compiled import compile_layers
 from training.distribution import on_main, prepare_sharding, save_adapter
 from training.dora import NormCallback
 from training.int8 import quicken
@@ -95,7 +96,8 @@ def train(
     settings = recipe.sft.optimisation
     tokenizer = AutoTokenizer.from_pretrained(base.path)
     torch.manual_seed(settings.seed)
-    adapted, clock = _adapted(recipe, base)
+    examples = tokenised(tokenizer, rows, recipe)
+    adapted, clock = _adapted(recipe, base, torch.tensor([examples[0]["input_ids"]]))
     arguments = SFTConfig(
         **common_arguments(recipe, settings, stage.checkpoints, track) | {"bf16": _precision(recipe) == "bfloat16"},
         completion_only_loss=True,
@@ -113,7 +115,7 @@ def train(
         model=adapted,
         args=arguments,
         processing_class=tokenizer,
-        train_dataset=tokenised(tokenizer, rows, recipe),
+        train_dataset=examples,
         eval_dataset=tokenised(tokenizer, development, recipe) if development else None,
         optimizer_cls_and_kwargs=optimizer_class_and_arguments(settings),
         callbacks=[NormCallback(clock), Watch(stage.metrics, progress, "sft"), CheckpointRecorder()],
@@ -124,22 +126,26 @@ def train(
     finish(trainer, recipe, stage, time.monotonic() - began_s)
 
 
-def _adapted(recipe: Recipe, base: PreparedBase) -> tuple[PeftModel, NormClock]:
-    """The base with a fresh adapter, in the numbers that the recipe computes in."""
-    integers = recipe.sft.int8_base
-    if integers and torch.cuda.is_available():
-        raise RunError("sft.int8_base is for a CPU, and this machine has a GPU; remove it from the recipe")
+def _adapted(recipe: Recipe, base: PreparedBase, tokens: torch.Tensor) -> tuple[PeftModel, NormClock]:
+    """The base with a fresh adapter, in the numbers that the recipe computes in; `tokens` are of any example."""
+    integers, compiled = recipe.sft.int8_base, recipe.sft.compiled
+    if (integers or compiled) and torch.cuda.is_available():
+        name = "int8_base" if integers else "compiled"
+        raise RunError(f"sft.{name} is for a CPU, and this machine has a GPU; remove it from the recipe")
+    dense = integers or compiled or recipe.precision == "bfloat16"
     model = AutoModelForCausalLM.from_pretrained(
         base.path,
         dtype=getattr(torch, _precision(recipe)),
-        attn_implementation=implementation(dense_on_cpu=integers or recipe.precision == "bfloat16"),
+        attn_implementation=implementation(dense_on_cpu=dense, compiled=compiled),
     )
     adapted, clock = adapt(model, recipe.sft.adapter, base.added_tokens)
     if recipe.sft.start_from is not None:
         begin_from(adapted, Path(recipe.sft.start_from))
     if integers:
-        quicken(adapted)
+        quicken(adapted, tokens)
         spare_vocabulary(adapted)
+    if compiled:
+        compile_layers(adapted, clock)
     return adapted, clock
 
 

@@ -1,4 +1,4 @@
-"""`make bench-training`: what DoRA costs beside LoRA, what integers and a merged copy save.
+"""`make bench-training`: what DoRA costs beside LoRA, what integers, compiling and a merged copy save.
 
 All sides run in one process, interleaved, on the small base as a recipe trains it: in bfloat16, or in float32 with the
 products of the frozen base in integers (`sft.int8_base`); four micro-batches an optimiser step. Medians are printed
@@ -19,6 +19,7 @@ from rich.table import Table
 from gazal.models import resolve
 from training.adapter import LINEAR_LAYERS
 from training.attention import implementation
+from training.compiled import compile_layers
 from training.dora import NormClock, cache_norms
 from training.int8 import quicken
 from training.rollouts import MergedCopy
@@ -33,14 +34,16 @@ TOKENS = (2, 512)
 class Side:
     """One way to train: plain LoRA, PEFT's DoRA, DoRA with cached norms, or that with the base in integers."""
 
-    def __init__(self, base: Path, *, dora: bool, cached: bool, int8: bool = False) -> None:
+    def __init__(self, base: Path, *, dora: bool, cached: bool, int8: bool = False, compiled: bool = False) -> None:
         from peft import LoraConfig, get_peft_model
         from transformers import AutoModelForCausalLM
 
         torch.manual_seed(0)
         self._autocast = not int8
         model = AutoModelForCausalLM.from_pretrained(
-            base, dtype=torch.float32 if int8 else torch.bfloat16, attn_implementation=implementation(dense_on_cpu=True)
+            base,
+            dtype=torch.float32 if int8 else torch.bfloat16,
+            attn_implementation=implementation(dense_on_cpu=True, compiled=compiled),
         )
         config = LoraConfig(
             r=32, lora_alpha=32, use_dora=dora, use_rslora=True, target_modules=list(LINEAR_LAYERS), lora_dropout=0.0
@@ -48,7 +51,9 @@ class Side:
         self.model: Any = get_peft_model(model, config)
         self._clock = cache_norms(self.model) if cached else NormClock()
         if int8:
-            quicken(self.model)
+            quicken(self.model, torch.arange(1000, 1064)[None])
+        if compiled:
+            compile_layers(self.model, self._clock)
         self._optimiser = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=1e-4)
         self.seconds: list[float] = []
 
@@ -72,6 +77,7 @@ def steps(base: Path, rounds: int) -> dict[str, list[float]]:
         "DoRA, PEFT": Side(base, dora=True, cached=False),
         "DoRA, cached norms": Side(base, dora=True, cached=True),
         "the same, base in integers": Side(base, dora=True, cached=True, int8=True),
+        "the same, compiled": Side(base, dora=True, cached=True, int8=True, compiled=True),
     }
     torch.manual_seed(1)
     ids = torch.randint(0, 40_000, TOKENS)

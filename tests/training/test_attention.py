@@ -76,6 +76,7 @@ def test_a_whole_model_gives_the_same_loss_with_it() -> None:
 
 def test_it_is_for_a_cpu_and_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert implementation(dense_on_cpu=True) == NAME
+    assert implementation(dense_on_cpu=True, compiled=True) != NAME
     assert implementation(dense_on_cpu=False) == "sdpa"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert implementation(dense_on_cpu=True) == "sdpa"
