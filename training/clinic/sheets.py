@@ -7,7 +7,8 @@ fact in a tenth of the tokens. Many have options, because to find the letter of 
 that met options only in reasoned answers named the right condition and then wrote C under every question. What is held
 out from training is held out here too: the conditions, and the sets of findings that the held-out combinations show.
 
-Some of the cases are those told by hand, where such are given.
+Some of the cases are those told by hand, where such are given. Every other sheet holds nothing but short cases to be
+named: what a small model gets wrong in a reasoned answer is nearly always the name.
 
     for sheet in sheets(load(), count=3000, seed=1): ...
 """
@@ -16,10 +17,10 @@ from __future__ import annotations
 
 import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from training.clinic.cases import draw, tell
+from training.clinic.cases import also_explains, draw, tell
 from training.clinic.english import listed, lower_first, sentence
 from training.clinic.generate import held_out_conditions, not_known_yet, split_of
 from training.clinic.questions import TOPICS, ask
@@ -36,8 +37,14 @@ if TYPE_CHECKING:
 
 ITEMS = 5
 """Questions on a sheet."""
+NAMED_ITEMS = 7
+"""Cases on a sheet that asks for nothing but names."""
 
 _HEAD = "Answer each question in one line."
+_NAMING_SHARE = 0.5
+"""Of the sheets: those that ask for nothing but names."""
+_FINDINGS_NAMED = (3, 4, 4, 5, 5)
+"""Of a case, on those: all that is known of it."""
 _OPTIONS_SHARE = 0.4
 """Of the questions: with options to choose from."""
 _CASE_SHARE = 0.55
@@ -73,11 +80,16 @@ def sheets(clinic: Clinic, count: int, seed: int, by_hand: Sequence[Vignette] = 
     seen: set[str] = set()
     while len(seen) < count:
         items: list[tuple[str, str]] = []
-        while len(items) < ITEMS:
+        naming = rng.random() < _NAMING_SHARE
+        while len(items) < (NAMED_ITEMS if naming else ITEMS):
             if not deck:
                 deck = rng.sample(pool, len(pool))
             presentation, condition = deck.pop()
-            item = _item(presentation, condition, told.get(condition.id, []), held_out, rng)
+            by_hand_here = told.get(condition.id, [])
+            if naming:
+                item = _to_be_named(presentation, condition, by_hand_here, rng)
+            else:
+                item = _item(presentation, condition, by_hand_here, held_out, rng)
             if item is not None:
                 items.append(item)
         sheet = _sheet(items)
@@ -112,6 +124,23 @@ def _item(
     return case and (case[1], _pointed(case[0], rng))
 
 
+def _to_be_named(
+    presentation: Presentation, condition: Condition, by_hand: Sequence[Vignette], rng: random.Random
+) -> tuple[str, str] | None:
+    """A short case and its name, or None where the draw belongs to the held-out combinations."""
+    if by_hand and rng.random() < _BY_HAND_SHARE:
+        return rng.choice(by_hand).text, _named(condition)
+    patient = draw(condition, presentation, rng)
+    if patient is None:
+        return None
+    shown = rng.sample(patient.present, min(len(patient.present), rng.choice(_FINDINGS_NAMED)))
+    patient = replace(patient, present=tuple(shown))
+    if split_of(patient) != "train" or also_explains(condition, shown, presentation):
+        return None
+    tell(patient, rng.choice(_STYLES), rng)
+    return _listing(patient, shown), _named(condition)
+
+
 def _with_options(
     patient: Patient, told: str, topic: Topic, barred: Collection[str], rng: random.Random, *, of_case: bool
 ) -> tuple[str, str] | None:
@@ -144,14 +173,20 @@ def _case(
     text = tell(patient, rng.choice(_STYLES), rng)
     if rng.random() < _TOLD_SHARE:
         return patient, " ".join(text.split())
-    listing = [patient.told[each].rstrip(".") for each in patient.present]
-    rng.shuffle(listing)
-    return patient, f"{'; '.join(listing)}."
+    return patient, _listing(patient, rng.sample(patient.present, len(patient.present)))
+
+
+def _listing(patient: Patient, findings: Sequence[str]) -> str:
+    return f"{'; '.join(patient.told[each].rstrip('.') for each in findings)}."
+
+
+def _named(condition: Condition) -> str:
+    return f"They point to: {condition.name}."
 
 
 def _pointed(patient: Patient, rng: random.Random) -> str:
     """What the case points to, half of the time after the findings that a reasoned answer would cite first."""
-    answer = f"They point to: {patient.condition.name}."
+    answer = _named(patient.condition)
     if rng.random() < _CITED_SHARE:
         shown = [patient.told[each].rstrip(".") for each in patient.present[:3]]
         return f"Findings: {listed(few_words(shown))}. {answer}"
