@@ -129,10 +129,9 @@ def train(
 def _adapted(recipe: Recipe, base: PreparedBase, tokens: torch.Tensor) -> tuple[PeftModel, NormClock]:
     """The base with a fresh adapter, in the numbers that the recipe computes in; `tokens` are of any example."""
     integers, compiled = recipe.sft.int8_base, recipe.sft.compiled
-    if (integers or compiled) and torch.cuda.is_available():
-        name = "int8_base" if integers else "compiled"
-        raise RunError(f"sft.{name} is for a CPU, and this machine has a GPU; remove it from the recipe")
-    dense = integers or compiled or recipe.precision == "bfloat16"
+    if integers and torch.cuda.is_available():
+        raise RunError("sft.int8_base is for a CPU, and this machine has a GPU; remove it from the recipe")
+    dense = integers or recipe.precision == "bfloat16"
     model = AutoModelForCausalLM.from_pretrained(
         base.path,
         dtype=getattr(torch, _precision(recipe)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,8 @@ from training.runs import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+needs_a_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler on this machine")
 
 
 def adapted(*, compiled: bool) -> tuple[Any, NormClock]:
@@ -53,6 +56,7 @@ def learned(model: Any, tokens: int) -> dict[str, torch.Tensor]:
     return {"loss": loss.detach()} | gradients
 
 
+@needs_a_compiler
 def test_loss_and_gradients_are_those_of_the_layers_as_written() -> None:
     (plain, plain_clock), (quick, quick_clock) = adapted(compiled=False), adapted(compiled=True)
     before = copy.deepcopy(plain.state_dict())
@@ -69,6 +73,7 @@ def test_loss_and_gradients_are_those_of_the_layers_as_written() -> None:
         torch.testing.assert_close(quick.eval()(input_ids=ids).logits, plain.eval()(input_ids=ids).logits)
 
 
+@needs_a_compiler
 def test_with_the_base_in_integers_they_learn_nearly_the_same() -> None:
     exact, (quick, clock) = adapted(compiled=False)[0], adapted(compiled=True)
     quicken(quick, torch.arange(60)[None])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from training.sft import IGNORED, PlainHeadTrainer, tokenised, train
 from training.tokens import encode
 from training.watch import read_metrics
 
+needs_a_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler on this machine")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
@@ -78,9 +80,13 @@ def test_the_loss_of_completions_alone_is_that_of_all_logits(small: Any) -> None
     torch.testing.assert_close(loss, model(**inputs).loss)
 
 
-def test_with_the_base_in_integers_it_learns_nearly_the_same(small: Any, whole: StageDirectory, tmp_path: Path) -> None:
+@needs_a_compiler
+def test_compiled_and_with_the_base_in_integers_it_learns_nearly_the_same(
+    small: Any, whole: StageDirectory, tmp_path: Path
+) -> None:
     stage = StageDirectory(tmp_path / "sft")
-    train(roomy(small, sft__int8_base=True), small.base, small.rows, small.rows[:4], stage)
+    recipe = roomy(small, sft__int8_base=True, sft__compiled=True)
+    train(recipe, small.base, small.rows, small.rows[:4], stage)
     exact, near = losses(whole), losses(stage)
     assert near.keys() == exact.keys()
     assert near != exact
