@@ -1,7 +1,8 @@
 """`pytest --begin-within-s N`: tests that have not begun after N seconds are skipped, each with that as its reason.
 
 CI has half an hour, and hosts differ twofold in speed. On a slow one the last tests are left out and counted as
-skipped, where otherwise all would be lost; on the others nothing changes. Without the option every test runs.
+skipped, where otherwise all would be lost. So that these are few, files with slow tests, and those of whole systems,
+come last. Without the option every test runs, in the usual order.
 """
 
 from __future__ import annotations
@@ -22,6 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the clock."""
     session.config.stash[_BEGAN_S] = time.monotonic()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under a limit, quick files first; a file stays whole, because its tests share what they start."""
+    if config.getoption(OPTION) is None:
+        return
+    slow = {item.path for item in items if item.get_closest_marker("slow") or item.path.parent.name == "e2e"}
+    items.sort(key=lambda item: item.path in slow)
 
 
 @pytest.hookimpl(tryfirst=True)
