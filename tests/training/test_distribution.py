@@ -88,17 +88,20 @@ def test_the_launch_files_say_what_they_are(name: str) -> None:
     assert settings["distributed_type"] == {"single": "NO", "ddp": "MULTI_GPU", "fsdp2": "FSDP"}[name]
 
 
-def test_the_order_of_the_examples_is_that_of_the_whole_batch() -> None:
-    lengths = [7, 3, 9, 1, 5, 8, 2, 6, 4, 10, 12, 11] * 4
-    order = list(ByLength(lengths, batch=4, seed=3))
-    assert sorted(order) == list(range(48))
-    again = ByLength(lengths, batch=4, seed=3)
+def test_rows_that_are_taken_at_once_have_like_lengths_and_a_step_has_all_lengths() -> None:
+    lengths = torch.randint(100, 900, (1001,), generator=torch.Generator().manual_seed(1)).tolist()
+    order = list(ByLength(lengths, at_once=2, batch=4, seed=3))
+    assert sorted(order) == list(range(1001))
+    again = ByLength(lengths, at_once=2, batch=4, seed=3)
     assert list(again) == order
     again.set_epoch(1)
     assert list(again) != order
-    for start in range(4, 48, 4):
-        batch = [lengths[index] for index in order[start : start + 4]]
-        assert max(batch) - min(batch) <= 4, "like lengths together"
+    ordered = [lengths[index] for index in order]
+    padding = sum(abs(one - other) for one, other in zip(ordered[0:1000:2], ordered[1:1000:2], strict=True)) / 1000
+    assert padding < 5, "tokens a row"
+    tens = [sum(ordered[start : start + 10]) / 10 for start in range(0, 1000, 10)]
+    assert max(tens) < 800, "long rows do not come in blocks"
+    assert min(tens) > 250
 
 
 TOGETHER = """
