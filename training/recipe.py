@@ -316,8 +316,8 @@ class Sft(_Section):
 
     @model_validator(mode="after")
     def _compiles_integers(self) -> Self:
-        if self.compiled and not self.int8_base:
-            raise ValueError("compiled needs int8_base: what is compiled computes in float32, without autocast")
+        if self.compiled and not (self.int8_base and self.adapter.dora):
+            raise ValueError("compiled needs int8_base and adapter.dora: what is compiled is DoRA in float32")
         return self
 
 
