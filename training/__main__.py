@@ -101,6 +101,22 @@ def sft(recipe: RecipeFile, output: Output = None, dry_run: DryRun = False, trac
             chain.sft()
 
 
+@app.command("average")
+def average(
+    adapters: Annotated[list[Path], typer.Argument(exists=True, file_okay=False, help="Checkpoints of one run.")],
+    output: Annotated[Path, typer.Option(help="New directory for the mean.")],
+) -> None:
+    """Average checkpoints of a run at a constant rate: about what its decay would give (see `training.average`)."""
+    from rich.console import Console
+
+    from training.average import average as write_mean
+
+    console = Console()
+    with _sentences(console):
+        write_mean(adapters, output)
+        console.print(f"mean of {len(adapters)} adapters in {output}", markup=False, soft_wrap=True)
+
+
 @app.command("grpo")
 def grpo(recipe: RecipeFile, output: Output = None, dry_run: DryRun = False, track: Track = "none") -> None:
     """Train stage 2, GRPO, on the merged stage-1 model of the run."""
