@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from training.clinic.generate import Split
 
+_SETS = [Path(__file__).parents[2] / "eval/data" / name for name in ("fresh.jsonl", "combinations.jsonl")]
+
 app = typer.Typer(no_args_is_help=True, help="The generated clinic: check its knowledge, make cases.")
 
 
@@ -85,6 +87,45 @@ def questions(
     chosen = _split(split)
     _write(exam_rows(load(), chosen, count, seed), output)
     Console().print(f"{count} questions of split {chosen} in {output}", markup=False)
+
+
+@app.command("names")
+def names(
+    model: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A merged model, or RUN/base.")],
+    adapters: Annotated[
+        list[Path] | None, typer.Option("--adapter", exists=True, help="Of this base; may repeat.")
+    ] = None,
+    questions: Annotated[
+        list[Path] | None, typer.Option(exists=True, help="JSONL sets; by default two of eval/data.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Cases of each set.")] = 126,
+) -> None:
+    """Measure, without sampling, how often a model names the right condition of held-out cases."""
+    from peft import PeftModel
+    from rich.console import Console
+    from rich.table import Table
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from training.clinic.knowledge import KnowledgeError, load
+    from training.clinic.naming import read_cases, score
+
+    try:
+        clinic = load()
+        sets = {file.stem: read_cases(file, clinic, limit) for file in questions or _SETS}
+    except KnowledgeError as error:
+        Console().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    table = Table("model", "cases", "of", "named right", "nats a name")
+    for adapter in adapters or [model]:
+        loaded = AutoModelForCausalLM.from_pretrained(model, dtype="float32")
+        if adapters:
+            loaded = PeftModel.from_pretrained(loaded, adapter).merge_and_unload()
+        for name, cases in sets.items():
+            found = score(loaded.eval(), tokenizer, cases)
+            share = f"{found.right / found.cases:.1%}"
+            table.add_row(str(adapter), name, str(found.cases), share, f"{found.nats:.2f}")
+    Console().print(table)
 
 
 def _split(name: str) -> Split:

@@ -7,7 +7,7 @@ fact in a tenth of the tokens. Many have options, because to find the letter of 
 that met options only in reasoned answers named the right condition and then wrote C under every question. What is held
 out from training is held out here too: the conditions, and the sets of findings that the held-out combinations show.
 
-Some of the cases are those told by hand, where such are given. Every other sheet holds nothing but short cases to be
+Some of the cases are those told by hand, where such are given. Three sheets in five hold nothing but short cases to be
 named: what a small model gets wrong in a reasoned answer is nearly always the name.
 
     for sheet in sheets(load(), count=3000, seed=1): ...
@@ -41,7 +41,7 @@ NAMED_ITEMS = 7
 """Cases on a sheet that asks for nothing but names."""
 
 _HEAD = "Answer each question in one line."
-_NAMING_SHARE = 0.5
+_NAMING_SHARE = 0.6
 """Of the sheets: those that ask for nothing but names."""
 _FINDINGS_NAMED = (3, 4, 4, 5, 5)
 """Of a case, on those: all that is known of it."""
@@ -87,7 +87,7 @@ def sheets(clinic: Clinic, count: int, seed: int, by_hand: Sequence[Vignette] = 
             presentation, condition = deck.pop()
             by_hand_here = told.get(condition.id, [])
             if naming:
-                item = _to_be_named(presentation, condition, by_hand_here, rng)
+                item = _case_to_name(presentation, condition, by_hand_here, rng)
             else:
                 item = _item(presentation, condition, by_hand_here, held_out, rng)
             if item is not None:
@@ -96,6 +96,11 @@ def sheets(clinic: Clinic, count: int, seed: int, by_hand: Sequence[Vignette] = 
         if sheet.id not in seen:
             seen.add(sheet.id)
             yield sheet
+
+
+def to_be_named(cases: Sequence[tuple[str, Condition]]) -> Sheet:
+    """A sheet of cases as told, one line each, and the names of their conditions."""
+    return _sheet([(" ".join(told.split()), _named(condition)) for told, condition in cases])
 
 
 def _sheet(items: list[tuple[str, str]]) -> Sheet:
@@ -124,7 +129,7 @@ def _item(
     return case and (case[1], _pointed(case[0], rng))
 
 
-def _to_be_named(
+def _case_to_name(
     presentation: Presentation, condition: Condition, by_hand: Sequence[Vignette], rng: random.Random
 ) -> tuple[str, str] | None:
     """A short case and its name, or None where the draw belongs to the held-out combinations."""

@@ -1,0 +1,94 @@
+"""Does a model name the right condition? Measured without sampling, in seconds, while a run goes on.
+
+What a small model gets wrong in a reasoned answer is nearly always the name, and sampling some hundred answers on a CPU
+takes longer than a hundred steps of training. So questions are put on sheets as training puts them (`sheets`), and the
+right names are read with the model's own probabilities: a name is right when each of its tokens is the likeliest, which
+is what the model would write at temperature 0 after the right names of the cases before it. No answer is graded here:
+for that there is `eval`.
+
+    score(model, tokenizer, read_cases(Path("eval/data/fresh.jsonl"), load(), limit=126))
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from training.clinic.knowledge import KnowledgeError
+from training.clinic.sheets import NAMED_ITEMS, to_be_named
+from training.tokens import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from training.clinic.knowledge import Clinic, Condition
+
+Case = tuple[str, "Condition"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well the conditions of some cases are named."""
+
+    cases: int
+    right: int
+    """Cases whose name the model would write."""
+    nats: float
+    """Mean negative log-likelihood of a right name, its tokens together."""
+
+
+def read_cases(file: Path, clinic: Clinic, limit: int | None = None) -> list[Case]:
+    """Texts and conditions of a question set of the clinic (JSONL), evenly spread where `limit` leaves some out."""
+    cases = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        row = json.loads(line)
+        condition = row.get("condition") or (row.get("meta") or {}).get("condition")
+        if condition not in clinic.conditions:
+            raise KnowledgeError(f"{file.name}, line {number}: condition {condition!r} is none of the clinic's")
+        cases.append((row["question"], clinic.conditions[condition]))
+    step = max(1, len(cases) // (limit or len(cases)))
+    return cases[::step][:limit]
+
+
+def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, cases: Sequence[Case]) -> Score:
+    """Read the names of cases with the model's own probabilities, a sheet at a time."""
+    right, nats = 0, 0.0
+    for sheet in _batches(cases):
+        for likeliest, loss in _names(model, tokenizer, sheet):
+            right += likeliest
+            nats += loss
+    return Score(len(cases), right, nats / len(cases))
+
+
+def _batches(cases: Sequence[Case]) -> Iterator[list[Case]]:
+    left = iter(cases)
+    while sheet := list(islice(left, NAMED_ITEMS)):
+        yield sheet
+
+
+def _names(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, cases: Sequence[Case]
+) -> Iterator[tuple[bool, float]]:
+    """Of each case on one sheet: whether its name is the likeliest, token by token, and the name's loss in nats."""
+    import torch
+
+    sheet = to_be_named(cases)
+    example = encode(tokenizer, sheet.prompt, sheet.completion)
+    ids = torch.tensor([example.prompt_ids + example.completion_ids], device=model.device)
+    with torch.inference_mode():
+        logits = model(input_ids=ids).logits[0, len(example.prompt_ids) - 1 : -1].float()
+    right = ids[0, len(example.prompt_ids) :]
+    losses = -torch.log_softmax(logits, -1).gather(1, right[:, None])[:, 0]
+    likeliest = logits.argmax(-1) == right
+    offsets = tokenizer(sheet.completion, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    place = 0
+    for _, condition in cases:
+        start = sheet.completion.index(f"{condition.name}.", place)
+        place = start + len(condition.name)
+        tokens = [number for number, (begin, end) in enumerate(offsets) if end > start and begin < place]
+        yield bool(likeliest[tokens].all()), float(losses[tokens].sum())
