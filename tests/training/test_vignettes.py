@@ -200,7 +200,11 @@ def test_sheets_tell_some_cases_by_hand(clinic: Clinic, told: tuple[Vignette, ..
 def test_they_are_a_source_of_the_small_models_recipe(told: tuple[Vignette, ...]) -> None:
     recipe = load_recipe(Path(__file__).parents[2] / "training" / "recipes" / "nano.yaml").recipe
     source = next(each for each in recipe.data.sources if each.kind == "vignettes")
-    assert len(load_source(source, "vignettes").rows) == len(told)
+    rows = load_source(source, "vignettes").rows
+    assert len(rows) == source.count
+    assert all(any(each.text in row.prompt for each in told) for row in rows[:20])
+    every_one = source.model_copy(update={"count": None})
+    assert len(load_source(every_one, "vignettes").rows) == len(told)
 
 
 def test_a_source_of_vignettes_takes_no_reference() -> None:
