@@ -46,9 +46,9 @@ def test_each_question_has_its_answer_under_the_same_number(made: list[Sheet]) -
         assert [int(n) for n in re.findall(r"^(\d)\. ", sheet.completion, re.MULTILINE)] == numbers
 
 
-def test_half_of_the_sheets_ask_for_nothing_but_the_names_of_short_cases(made: list[Sheet]) -> None:
+def test_two_sheets_in_five_ask_for_nothing_but_the_names_of_short_cases(made: list[Sheet]) -> None:
     naming = [sheet for sheet in made if len(lines(sheet.completion)) == NAMED_ITEMS]
-    assert 0.4 * COUNT < len(naming) < 0.6 * COUNT
+    assert 0.3 * COUNT < len(naming) < 0.5 * COUNT
     for sheet in naming:
         assert all(re.fullmatch(r"They point to: [^.]+\.", answer) for answer in lines(sheet.completion))
         assert all(3 <= len(question.split("; ")) <= 5 for question in lines(sheet.prompt))
