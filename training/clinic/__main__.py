@@ -103,7 +103,7 @@ def names(
     """Measure, without sampling, how often a model names the right condition of held-out cases."""
     from peft import PeftModel
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from training.clinic.knowledge import KnowledgeError, load
@@ -116,7 +116,7 @@ def names(
         Console().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     tokenizer = AutoTokenizer.from_pretrained(model)
-    table = Table("model", "cases", "of", "named right", "nats a name")
+    table = Table(Column("model", overflow="fold"), "cases", "of", "named right", "nats a name")
     for adapter in adapters or [model]:
         loaded = AutoModelForCausalLM.from_pretrained(model, dtype="float32")
         if adapters:

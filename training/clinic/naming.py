@@ -1,10 +1,9 @@
-"""Does a model name the right condition? Measured without sampling, in seconds, while a run goes on.
+"""Does a model name the right condition? Measured without sampling, to look at a run while it goes on.
 
-What a small model gets wrong in a reasoned answer is nearly always the name, and sampling some hundred answers on a CPU
-takes longer than a hundred steps of training. So questions are put on sheets as training puts them (`sheets`), and the
-right names are read with the model's own probabilities: a name is right when each of its tokens is the likeliest, which
-is what the model would write at temperature 0 after the right names of the cases before it. No answer is graded here:
-for that there is `eval`.
+What a small model gets wrong in a reasoned answer is first of all the name, and to sample answers takes many times as
+long as to read names. So questions are put on sheets as training puts them (`sheets`), and the right names are read by
+the model's own probabilities: a name is right when each of its tokens is the likeliest, which is what the model would
+write at temperature 0 after the right names of the cases before it. No answer is graded here: for that there is `eval`.
 
     score(model, tokenizer, read_cases(Path("eval/data/fresh.jsonl"), load(), limit=126))
 """
