@@ -146,11 +146,14 @@ def test_options_are_added_and_a_multiple_choice_answer_is_read(stage: Stage, pa
 
 def test_several_answers_are_counted(stage: Stage, page: Page) -> None:
     stage.engine.reply = MCQ_REPLY
-    example(page, "child")
     page.click("#gz-sampling button")
-    page.fill("#gz-samples input[type=number]", "3")
-    page.keyboard.press("Tab")
+    number = page.locator("#gz-samples input[type=number]")
+    number.wait_for()
+    example(page, "child")
     page.wait_for_timeout(300)
+    number.fill("3")
+    number.press("Tab")
+    wait_until(lambda: page.input_value("#gz-samples input[type=range]") == "3", 5, "the slider follows the number")
     page.click("#gz-run")
     ended(page)
     assert stage.engine.bodies[0]["n"] == 3
