@@ -7,10 +7,11 @@ A finished adapter is kept in the precision of its base (`store`): what is merge
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from training.dora import NormClock, cache_norms, check_magnitudes
-from training.runs import RunError
+from training.runs import RunError, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +68,12 @@ def begin_from(adapted: PeftModel, directory: Path) -> None:
     wrong = set_peft_model_state_dict(adapted, {name: tensor.float() for name, tensor in tensors.items()})
     if wrong.unexpected_keys:
         raise RunError(f"sft.start_from: {directory} is of another base; it has {wrong.unexpected_keys[0]}")
+
+
+def record_start(directory: Path, target: Path) -> None:
+    """Write which adapter a stage begins from, with its sha256: the directory may hold another one later."""
+    weights = directory / "adapter_model.safetensors"
+    write_json(target, {"adapter": str(directory), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()})
 
 
 def store(directory: Path, precision: str) -> None:

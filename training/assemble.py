@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gazal.artifact import Base, Manifest, Stage, digest_of, hash_files, load_manifest
 from gazal.merge import MergeReport, merge
 from gazal.prompting import templates_sha256
-from training.runs import RunDirectory, StageKind, git_commit, recipe_sha256
+from training.runs import START_KEY, RunDirectory, StageKind, git_commit, recipe_sha256
 from training.tokens import encode_prompt
 from training.verify import Verification, verify
 
@@ -90,4 +90,6 @@ def _data_hashes(run: RunDirectory, kind: StageKind) -> dict[str, str]:
     from training.data.build import read_report
 
     report = read_report(run.data)
-    return {name: file.sha256 for name, file in report.files.items() if name.startswith(kind)} if report else {}
+    hashes = {name: file.sha256 for name, file in report.files.items() if name.startswith(kind)} if report else {}
+    start = run.stage(kind).started_from
+    return hashes | ({START_KEY: json.loads(start.read_text(encoding="utf-8"))["sha256"]} if start.is_file() else {})

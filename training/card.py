@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gazal.artifact import Manifest, artifact_files, load_manifest
+from training.runs import START_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -109,6 +110,7 @@ def render(manifest: Manifest, sources: Sources) -> str:
         sources=_data_sources(recipe, ran) if recipe else [],
         evaluation=_evaluation(sources.results, manifest) if sources.results else None,
         comparison=sources.comparison,
+        start_key=START_KEY,
         repository=sources.repository,
         gguf=next((name for name in manifest.files if name.endswith(".gguf")), None),
     )

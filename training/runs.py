@@ -6,6 +6,7 @@
       base/                the base as it is trained: reasoning tokens added, chat template
       data/                parquet files and report of `data build`
       sft/, grpo/          checkpoints/, adapter/, merged/ (with gazal.json), metrics.jsonl, held_out.jsonl, result.json
+                           and sft/started_from.json names the adapter of `sft.start_from` and its hash
       report.html
 
 A stage's directory or file appears under its name only when it is complete, so what exists is done, and `kill -9` at
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 StageKind = Literal["sft", "grpo"]
 STAGES: tuple[StageKind, ...] = ("sft", "grpo")
+START_KEY = "start_from/adapter_model.safetensors"
+"""Under this name a stage's hashes in the manifest have the adapter that it went on from, if it did."""
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "pytorch_optimizer")
 
 
@@ -49,6 +52,11 @@ class StageDirectory:
     def checkpoints(self) -> Path:
         """Trainer checkpoints, the last two."""
         return self.path / "checkpoints"
+
+    @property
+    def started_from(self) -> Path:
+        """Path and sha256 of the adapter that this stage went on from, if it did."""
+        return self.path / "started_from.json"
 
     @property
     def adapter(self) -> Path:

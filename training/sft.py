@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from training.adapter import adapt, begin_from, store
+from training.adapter import adapt, begin_from, record_start, store
 from training.attention import implementation
 from training.checkpoints import CheckpointRecorder, newest
 from training.compiled import compile_layers
@@ -121,6 +121,9 @@ def train(
         callbacks=[NormCallback(clock), Watch(stage.metrics, progress, "sft"), CheckpointRecorder()],
     )
     trainer.remove_callback(PrinterCallback)
+    start = recipe.sft.start_from
+    if start is not None and on_main(lambda: newest(stage.checkpoints)) is None:
+        on_main(lambda: record_start(Path(start), stage.started_from))
     began_s = time.monotonic()
     trainer.train(resume_from_checkpoint=_text(on_main(lambda: newest(stage.checkpoints))))
     finish(trainer, recipe, stage, time.monotonic() - began_s)

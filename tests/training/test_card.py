@@ -13,6 +13,7 @@ import yaml
 from gazal.artifact import NOT_FOR_CLINICAL_USE, Base, Manifest, Parent, Stage, digest_of, hash_files
 from training.card import CardError, Sources, render, write_card
 from training.recipe import load
+from training.runs import START_KEY
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 
@@ -91,6 +92,15 @@ def test_every_stage_shows_its_hashes_and_figures(artifact: Path) -> None:
     card = write_card(artifact)
     for expected in ("Stage 1: supervised fine-tuning", "Stage 2: GRPO", "b" * 64, "c0ffee", "| 0.9975 |"):
         assert expected in card
+
+
+def test_a_stage_that_went_on_from_an_adapter_says_that_its_figures_are_those_of_the_last_part(artifact: Path) -> None:
+    describe(artifact, stages=[stage()])
+    assert "went on from an earlier adapter" not in write_card(artifact)
+    describe(artifact, stages=[stage(data_sha256={START_KEY: "d" * 64})])
+    card = write_card(artifact)
+    assert "went on from an earlier adapter" in card
+    assert "d" * 64 in card
 
 
 def test_every_tagged_value_of_the_recipe_is_listed_with_its_origin(artifact: Path) -> None:

@@ -18,7 +18,7 @@ from training import held_out
 from training.adapter import store
 from training.assemble import merge_stage
 from training.chain import Chain
-from training.runs import RunDirectory, RunError, recipe_sha256
+from training.runs import START_KEY, RunDirectory, RunError, recipe_sha256, write_json
 from training.ship import ship
 from training.tokens import encode_prompt
 from training.verify import VerificationError, verify
@@ -69,6 +69,17 @@ def test_the_merged_model_is_an_artifact_that_says_where_it_comes_from(small: An
 def test_a_merged_stage_is_not_merged_again(small: Any, merged: RunDirectory) -> None:
     recipe = small.recipe(data__max_completion_tokens=512)
     assert merge_stage(recipe, "sft", small.base.path, small.base.origin, "Apache-2.0", merged, small.rows) is None
+
+
+def test_the_adapter_that_a_stage_went_on_from_is_in_the_manifest(
+    small: Any, trained: RunDirectory, tmp_path: Path
+) -> None:
+    run = RunDirectory(tmp_path)
+    shutil.copytree(trained.stage("sft").path, run.stage("sft").path, ignore=shutil.ignore_patterns("merged"))
+    write_json(run.stage("sft").started_from, {"adapter": "earlier", "sha256": "d" * 64})
+    recipe = small.recipe(data__max_completion_tokens=512)
+    assert merge_stage(recipe, "sft", small.base.path, small.base.origin, "Apache-2.0", run, small.rows)
+    assert verify_artifact(run.stage("sft").merged).stages[0].data_sha256 == {START_KEY: "d" * 64}
 
 
 def test_stage_two_adds_its_stage_to_the_manifest(small: Any, merged: RunDirectory) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,6 +107,8 @@ def test_it_goes_on_from_an_earlier_adapter(small: Any, whole: StageDirectory, t
     )  # fmt: skip
     train(again, small.base, small.rows, small.rows[:4], stage)
     assert last_development_loss(stage) == pytest.approx(earlier, rel=1e-4)
+    recorded = json.loads(stage.started_from.read_text())
+    assert recorded["sha256"] == sha256((whole.adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
