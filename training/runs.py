@@ -6,7 +6,7 @@
       base/                the base as it is trained: reasoning tokens added, chat template
       data/                parquet files and report of `data build`
       sft/, grpo/          checkpoints/, adapter/, merged/ (with gazal.json), metrics.jsonl, held_out.jsonl, result.json
-                           and sft/started_from.json names the adapter of `sft.start_from` and its hash
+                           (and started_from.json: the adapter of `sft.start_from`, with its hash)
       report.html
 
 A stage's directory or file appears under its name only when it is complete, so what exists is done, and `kill -9` at
