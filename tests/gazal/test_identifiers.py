@@ -233,5 +233,8 @@ def test_the_time_grows_with_the_length_and_no_faster(piece: str) -> None:
         find((piece * size)[:size])
         return time.process_time() - began
 
+    def quickest(size: int) -> float:
+        return min(seconds(size) for _ in range(3))
+
     seconds(100)
-    assert seconds(80_000) < 12 * max(seconds(20_000), 0.05)
+    assert quickest(80_000) < 12 * max(quickest(20_000), 0.05), "the quickest of three: neighbours on a host cost time"
