@@ -316,7 +316,8 @@ def test_a_check_of_a_usual_vignette_takes_about_a_millisecond() -> None:
 def test_the_time_grows_with_the_length_and_no_faster(piece: str) -> None:
     short, long = ((piece * (size // len(piece))) for size in (20_000, 80_000))
     check(short)
-    assert cpu_seconds(long) < 10 * max(cpu_seconds(short), 0.02)
+    quickest_short, quickest_long = (min(cpu_seconds(text) for _ in range(3)) for text in (short, long))
+    assert quickest_long < 10 * max(quickest_short, 0.02)
 
 
 def test_a_megabyte_is_read_in_bounded_time_and_to_its_end() -> None:
