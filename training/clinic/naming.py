@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from training.clinic.knowledge import KnowledgeError
-from training.clinic.sheets import NAMED_ITEMS, to_be_named
+from training.clinic.sheets import ITEMS, to_be_named
 from training.tokens import encode
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, cases: Seq
 
 def _batches(cases: Sequence[Case]) -> Iterator[list[Case]]:
     left = iter(cases)
-    while sheet := list(islice(left, NAMED_ITEMS)):
+    while sheet := list(islice(left, ITEMS["names"])):
         yield sheet
 
 
