@@ -59,6 +59,15 @@ _CITED_SHARE = 0.5
 """Of the cases: the answer cites the findings before it names the condition, as a reasoned answer does."""
 _TOPICS: tuple[Topic, ...] = (*TOPICS, "contraindication")
 """Contraindications twice: each condition has two or three, and a model that knew nearly all else knew 4 of 10."""
+_FACTS: dict[Topic, int] = {
+    "treatment": 3,
+    "test": 2,
+    "contraindication": 2,
+    "better": 2,
+    "worse": 1,
+    "uncertainty": 1,
+}
+"""How often a fact is of which topic: by what was wrong in cases that were named rightly."""
 _STYLES: tuple[Style, ...] = ("clinical", "lay", "letter", "referral", "notes", "triage", "structured")
 
 
@@ -137,9 +146,9 @@ def _fact(
     presentation: Presentation, condition: Condition, barred: Collection[str], options_share: float, rng: random.Random
 ) -> tuple[str, str] | None:
     """A question about a condition by its name, or None where there are too few options for it."""
+    topic = rng.choices(list(_FACTS), list(_FACTS.values()))[0]
     if rng.random() >= options_share:
-        return rng.choice(_facts(condition, rng))
-    topic = rng.choice([each for each in _TOPICS if each != "diagnosis"])
+        return _recalled(condition, topic, rng)
     patient = draw(condition, presentation, rng)
     return _with_options(patient, "", topic, barred, rng, of_case=False) if patient else None
 
@@ -213,25 +222,21 @@ def _pointed(patient: Patient, rng: random.Random) -> str:
     return answer
 
 
-def _facts(condition: Condition, rng: random.Random) -> list[tuple[str, str]]:
-    """Questions and their answers on all that the questions of the clinic turn on; of the outlook one of two."""
+def _recalled(condition: Condition, topic: Topic, rng: random.Random) -> tuple[str, str]:
+    """A question without options, in few words, and its answer as reasoning gives it."""
     name, treatment, prognosis = condition.name, condition.treatment, condition.prognosis
-    missing = sentence(condition.uncertainty.missing)
-    outlook: list[tuple[str, Topic, str]] = [
-        (f"{name}: what worsens its outlook?", "worse", "; ".join(prognosis.worse)),
-        (f"{name}: what improves its outlook?", "better", "; ".join(prognosis.better)),
-    ]
-    asked: list[tuple[str, Topic, str]] = [
-        (f"{name}: which test settles it?", "test", sentence(condition.tests[0].name)),
-        (f"{name}: what is given first?", "treatment", sentence(treatment.first_line)),
-        (f"{name} is thought of. {missing} What is done?", "uncertainty", sentence(condition.uncertainty.decision)),
-        rng.choice(outlook),
-    ]
-    limited = [
-        (
-            f"{name}, with {lower_first(limit.factor).rstrip('.')}: what is given?",
-            decision("contraindication", sentence(limit.instead), limit),
-        )
-        for limit in treatment.contraindications
-    ]
-    return [(question, decision(topic, right)) for question, topic, right in asked] + limited
+    if topic == "contraindication":
+        limit = rng.choice(treatment.contraindications)
+        said = decision(topic, sentence(limit.instead), limit)
+        return f"{name}, with {lower_first(limit.factor).rstrip('.')}: what is given?", said
+    question, right = {
+        "test": (f"{name}: which test settles it?", sentence(condition.tests[0].name)),
+        "treatment": (f"{name}: what is given first?", sentence(treatment.first_line)),
+        "uncertainty": (
+            f"{name} is thought of. {sentence(condition.uncertainty.missing)} What is done?",
+            sentence(condition.uncertainty.decision),
+        ),
+        "worse": (f"{name}: what worsens its outlook?", "; ".join(prognosis.worse)),
+        "better": (f"{name}: what improves its outlook?", "; ".join(prognosis.better)),
+    }[topic]
+    return question, decision(topic, right)
