@@ -1,8 +1,8 @@
 """gazal-r1-nano: the adapters that this repository ships, merged into the embedded base on first use.
 
 `artifacts/nano/` holds what training made and nobody can compute: the adapter of each stage, tokenizer, configuration,
-and the manifest of the merged weights. The weights themselves are made here, bit for bit those that were trained and
-measured, or not at all: their digest is checked against the manifest.
+and the manifest of the merged weights, beside the card and the report of the training. The weights themselves are made
+here, bit for bit those that were trained and measured, or not at all: their digest is checked against the manifest.
 
 Run as a program, because torch should live in a process that ends:
 
@@ -66,7 +66,7 @@ def merge_stages(base: Path, shipped: Path, target: Path) -> None:
                 merge(current, shipped / stage, Path(scratch) / stage)
                 current = Path(scratch) / stage
         for path in shipped.iterdir():
-            if path.is_file() and path.suffix != ".md" and path.name != MANIFEST_NAME:
+            if path.is_file() and path.suffix not in (".md", ".html") and path.name != MANIFEST_NAME:
                 shutil.copy2(path, current / path.name)
         current.rename(target)
 

@@ -1,9 +1,9 @@
 """The model card of an artifact: what it is, how it was made, what was measured, and what it must not be used for.
 
 Everything comes from the manifest, and where they are at hand from the run's recipe.json and comparison.json and from
-the results.json of an evaluation. What nobody measured is not printed, and no published figure is.
+evaluations (`training.card_figures`). What nobody measured is not printed, and no published figure is.
 
-    write_card(Path("artifacts/nano"), results=Path("reports/nano/results.json"))     ->  text of MODEL_CARD.md
+    write_card(Path("artifacts/nano"), results=[Path("reports/nano")])     ->  text of MODEL_CARD.md
 """
 
 from __future__ import annotations
@@ -16,20 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gazal.artifact import Manifest, artifact_files, load_manifest
+from training.card_figures import CardError, beside, citations, evaluation, reliance
 from training.runs import START_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
 CARD_NAME = "MODEL_CARD.md"
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _STAGES = {"sft": "supervised fine-tuning", "grpo": "GRPO", "quantize": "compression"}
 _LICENCES = {"apache-2.0": "apache-2.0", "mit": "mit", "cc-by-4.0": "cc-by-4.0", "cc-by-nc-4.0": "cc-by-nc-4.0"}
 _HUB_REPOSITORY = re.compile(r"[\w][\w.-]*/[\w.-]+")
-
-
-class CardError(RuntimeError):
-    """A file that the card should use cannot be used; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,14 @@ class Sources:
     """`recipe.json` of the run: `recipe` and `origins`."""
     comparison: dict[str, Any] | None = None
     """`comparison.json` of the run."""
-    results: dict[str, Any] | None = None
-    """`results.json` of an evaluation."""
+    results: list[dict[str, Any]] = field(default_factory=list)
+    """`results.json` of each evaluation."""
+    others: list[dict[str, Any]] = field(default_factory=list)
+    """`results.json` of other models on the same questions."""
+    grounding: list[dict[str, Any]] = field(default_factory=list)
+    """`grounding.json` of the evaluations that have one."""
+    reliance: list[dict[str, Any]] = field(default_factory=list)
+    """`reliance.json` of the evaluations that have one."""
     compression: dict[str, Any] = field(default_factory=dict)
     """`compression.json` of a compressed artifact."""
     size_bytes: int = 0
@@ -50,10 +53,16 @@ class Sources:
 
 
 def write_card(
-    artifact: Path, *, results: Path | None = None, recipe: Path | None = None, repository: str | None = None
+    artifact: Path,
+    *,
+    results: Sequence[Path] = (),
+    others: Sequence[Path] = (),
+    recipe: Path | None = None,
+    repository: str | None = None,
 ) -> str:
     """The card of an artifact directory. `recipe` is a run's recipe.json; by default the one of the run it lies in.
 
+    `results` are evaluations of the artifact, `others` those of models to show beside it: files or run directories.
     Raises CardError when a file that was named cannot be used, ArtifactError when there is no manifest.
     """
     manifest = load_manifest(artifact)
@@ -67,15 +76,19 @@ def write_card(
             )
         recorded = run = None
     comparison = run / "comparison.json" if run and _last_training(manifest) == "grpo" else None
-    if results is not None and results.is_dir():
-        results = results / "results.json"
+    measured, compared = (
+        [path / "results.json" if path.is_dir() else path for path in each] for each in (results, others)
+    )
     settings = artifact / "compression.json"
     return render(
         manifest,
         Sources(
             recipe=recorded,
             comparison=_read(comparison) if comparison and comparison.is_file() else None,
-            results=_read(results) if results else None,
+            results=[_read(path) for path in measured],
+            others=[_read(path) for path in compared],
+            grounding=_beside(measured, "grounding.json"),
+            reliance=_beside(measured, "reliance.json"),
             compression=_read(settings) if settings.is_file() else {},
             size_bytes=sum(path.stat().st_size for path in artifact_files(artifact)),
             repository=repository,
@@ -98,6 +111,8 @@ def render(manifest: Manifest, sources: Sources) -> str:
     }
     recipe = sources.recipe["recipe"] if sources.recipe else None
     ran = {stage.kind for stage in manifest.stages}
+    evaluations = [evaluation(results, manifest) for results in sources.results]
+    titles = {row["name"]: row["title"] for each in evaluations for row in each["rows"]}
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         header=_header(manifest, sources),
         manifest=manifest,
@@ -108,7 +123,10 @@ def render(manifest: Manifest, sources: Sources) -> str:
         compression=sources.compression,
         parameters=list(_parameters(sources.recipe, ran)) if sources.recipe else [],
         sources=_data_sources(recipe, ran) if recipe else [],
-        evaluation=_evaluation(sources.results, manifest) if sources.results else None,
+        evaluations=evaluations,
+        others=beside(sources.results, sources.others),
+        citations=[row for found in sources.grounding for row in citations(found, manifest, titles)],
+        reliance=[reliance(found, manifest) for found in sources.reliance],
         comparison=sources.comparison,
         start_key=START_KEY,
         repository=sources.repository,
@@ -191,47 +209,6 @@ def _data_sources(recipe: dict[str, Any], ran: Collection[str]) -> list[dict[str
     return rows
 
 
-def _evaluation(results: dict[str, Any], manifest: Manifest) -> dict[str, Any]:
-    """What an evaluation measured. Read leniently: a figure that is not there is left blank, never guessed."""
-    rows = []
-    for name, task in {**results.get("tasks", {}), **results.get("pooled", {})}.items():
-        strict = task.get("strict") or {}
-        if strict.get("value") is None:
-            continue
-        interval = strict.get("interval") or {}
-        bounds = (interval.get("low"), interval.get("high"))
-        asked, expected = task.get("questions"), task.get("expected_questions")
-        replies = task.get("replies")
-        rows.append(
-            {
-                "title": task.get("title") or name,
-                "questions": ""
-                if asked is None
-                else f"{asked} of {expected}"
-                if expected not in (None, asked)
-                else asked,
-                "accuracy": f"{strict['value']:.1%}",
-                "interval": "" if None in bounds else f"{bounds[0]:.1%} to {bounds[1]:.1%}",
-                "unreadable": f"{sum(task['failures'].values()) / replies:.1%}"
-                if replies and "failures" in task
-                else "",
-            }
-        )
-    if not rows:
-        raise CardError("the results file holds no measured accuracy; give results.json of a finished evaluation")
-    artifact = results.get("artifact")
-    known = {manifest.digest, manifest.parent.digest if manifest.parent else None, None}
-    if artifact not in known:
-        raise CardError(f"the results are of artifact {str(artifact)[:16]}, not of this one ({manifest.digest[:16]})")
-    return {
-        "rows": rows,
-        "subject": {manifest.digest: "this artifact", None: "an artifact that the results do not name"}.get(
-            artifact, "the parent, not on this compressed variant"
-        ),
-        "complete": results.get("complete"),
-    }
-
-
 def _belongs(recorded: dict[str, Any], manifest: Manifest) -> bool:
     identity = hashlib.sha256(json.dumps(recorded.get("recipe"), sort_keys=True).encode()).hexdigest()
     return any(stage.recipe_sha256 == identity for stage in manifest.stages)
@@ -239,6 +216,11 @@ def _belongs(recorded: dict[str, Any], manifest: Manifest) -> bool:
 
 def _last_training(manifest: Manifest) -> str | None:
     return next((stage.kind for stage in reversed(manifest.stages) if stage.kind != "quantize"), None)
+
+
+def _beside(results: Sequence[Path], name: str) -> list[dict[str, Any]]:
+    """What else was measured on those evaluations."""
+    return [_read(path.with_name(name)) for path in results if path.with_name(name).is_file()]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from gazal.artifact import MANIFEST_NAME, Manifest, artifact_files, verify
 from training.card import write_card
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from huggingface_hub import HfApi
 
@@ -70,7 +70,8 @@ def prepare(
     artifact: Path,
     repository: str,
     *,
-    results: Path | None = None,
+    results: Sequence[Path] = (),
+    others: Sequence[Path] = (),
     recipe: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Package:
@@ -83,7 +84,7 @@ def prepare(
     manifest = verify(artifact, progress)
     files = {path.relative_to(artifact).as_posix(): path for path in artifact_files(artifact)}
     files[MANIFEST_NAME] = artifact / MANIFEST_NAME
-    card = write_card(artifact, results=results, recipe=recipe, repository=repository)
+    card = write_card(artifact, results=results, others=others, recipe=recipe, repository=repository)
     return Package(repository, manifest, card, files)
 
 

@@ -27,7 +27,14 @@ class Format(StrEnum):
 
 
 Artifact = Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Directory with gazal.json.")]
-Results = Annotated[Path | None, typer.Option(exists=True, help="results.json of an evaluation, or its directory.")]
+Results = Annotated[
+    list[Path] | None,
+    typer.Option(exists=True, help="results.json of an evaluation of it, or its directory; may repeat."),
+]
+Others = Annotated[
+    list[Path] | None,
+    typer.Option("--beside", exists=True, help="The same of another model, to show beside it; may repeat."),
+]
 RecipeRecord = Annotated[
     Path | None, typer.Option("--recipe", exists=True, dir_okay=False, help="recipe.json of the run, if elsewhere.")
 ]
@@ -80,6 +87,7 @@ def card(
     artifact: Artifact,
     output: Annotated[Path | None, typer.Option(dir_okay=False, help="ARTIFACT/MODEL_CARD.md by default.")] = None,
     results: Results = None,
+    others: Others = None,
     recipe: RecipeRecord = None,
 ) -> None:
     """Write the model card of an artifact from its manifest, recipe and benchmark results."""
@@ -90,7 +98,9 @@ def card(
     console = Console(highlight=False, soft_wrap=True)
     with _sentences(console):
         path = output or artifact / CARD_NAME
-        path.write_text(write_card(artifact, results=results, recipe=recipe), encoding="utf-8")
+        path.write_text(
+            write_card(artifact, results=results or [], others=others or [], recipe=recipe), encoding="utf-8"
+        )
         console.print(f"wrote {path}", markup=False)
 
 
@@ -121,6 +131,7 @@ def publish(
     public: Annotated[bool, typer.Option("--public", help="Visible to everyone; private by default.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what the repository holds.")] = False,
     results: Results = None,
+    others: Others = None,
     recipe: RecipeRecord = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be sent; needs no network.")] = False,
 ) -> None:
@@ -133,7 +144,9 @@ def publish(
     console = Console(highlight=False, soft_wrap=True)
     with _sentences(console):
         with console.status("verifying"):
-            package = publishing.prepare(artifact, repository, results=results, recipe=recipe)
+            package = publishing.prepare(
+                artifact, repository, results=results or [], others=others or [], recipe=recipe
+            )
         table = Table(title=f"{package.message}: {_size(sum(package.sizes.values()))}")
         table.add_column("file")
         table.add_column("size", justify="right")
@@ -160,7 +173,7 @@ def publish(
 def _sentences(console: Console) -> Iterator[None]:
     """Turn the errors that a user can mend into one sentence and exit status 1."""
     from gazal.artifact import ArtifactError
-    from training.card import CardError
+    from training.card_figures import CardError
     from training.environments import EnvironmentSetupError
     from training.export import ExportError
     from training.publish import PublishError

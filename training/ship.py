@@ -21,11 +21,12 @@ from training.runs import RunDirectory, RunError, StageKind, write_json
 MAX_BYTES = 32 << 20
 """A repository is no place for more."""
 _KINDS: tuple[StageKind, ...] = ("sft", "grpo")
+REPORT_NAME = "training-report.html"
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
 def ship(run_path: Path, target: Path) -> Manifest:
-    """Write adapters, tokenizer, configuration and manifest of a run to `target`, replacing what is there.
+    """Write adapters, tokenizer, configuration, manifest and report of a run to `target`, replacing what is there.
 
     The last merged stage is what is shipped. Raises RunError when the run has none, when the adapters are too large or
     when merging them again does not give the run's own weights.
@@ -46,6 +47,8 @@ def ship(run_path: Path, target: Path) -> Manifest:
         size = sum(path.stat().st_size for path in partial.rglob("*.safetensors"))
         if size > MAX_BYTES:
             raise RunError(f"the adapters have {size >> 20} MiB and {MAX_BYTES >> 20} may be shipped; lower the rank")
+        if run.report.is_file():
+            shutil.copy2(run.report, partial / REPORT_NAME)
         build(resolve("nano-base").path, partial, Path(scratch) / "merged")
         for path in target.glob("*.md"):
             shutil.copy2(path, partial / path.name)

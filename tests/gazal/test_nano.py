@@ -82,6 +82,7 @@ def made(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         name="gazal-r1-nano", base=Base(reference="small"), licence="MIT", files=files, digest=digest_of(files)
     ).save(directory)
     (directory / "MODEL_CARD.md").write_text("a card")
+    (directory / "training-report.html").write_text("a report")
     return directory
 
 

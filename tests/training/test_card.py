@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from gazal.artifact import NOT_FOR_CLINICAL_USE, Base, Manifest, Parent, Stage, digest_of, hash_files
-from training.card import CardError, Sources, render, write_card
+from training.card import Sources, render, write_card
+from training.card_figures import CardError
 from training.recipe import load
 from training.runs import START_KEY
 
@@ -152,15 +153,80 @@ def test_measured_results_are_shown_with_their_interval(artifact: Path, tmp_path
     digest = describe(artifact).digest
     file = tmp_path / "results.json"
     file.write_text(json.dumps(results(digest)))
-    card = write_card(artifact, results=file)
+    card = write_card(artifact, results=[file])
     assert "| Clinic | 64 | 62.5% | 50.0% to 75.0% |  |" in card
     assert "Measured on this artifact." in card
-    assert card == write_card(artifact, results=tmp_path)
+    assert card == write_card(artifact, results=[tmp_path])
+
+
+def test_each_evaluation_has_its_own_table_and_says_how_it_was_asked(artifact: Path) -> None:
+    manifest = describe(artifact)
+    greedy = results(manifest.digest) | {"plan": {"generation": {"temperature": 0.0, "max_gen_toks": 512}}}
+    card = render(manifest, Sources(results=[greedy, results(manifest.digest)]))
+    assert card.count("| Clinic | 64 | 62.5% |") == 2
+    assert "Measured on this artifact, temperature 0, at most 512 tokens a reply." in card
+
+
+def scored(digest: str, model: str, scores: list[list[float]], **generation: Any) -> dict[str, Any]:
+    found = results(digest) | {"model": model, "plan": {"generation": generation}}
+    found["tasks"]["clinic"]["items"] = {f"row-{n}": {"scores": each} for n, each in enumerate(scores)}
+    return found
+
+
+def test_another_model_stands_beside_it_with_what_was_gained_and_lost_to_it(artifact: Path) -> None:
+    manifest = describe(artifact)
+    own = scored(manifest.digest, "test-model", [[1.0]] * 9 + [[0.0]])
+    base = scored("a77c" * 16, "base", [[0.0]] * 9 + [[1.0]], temperature=0.0, constrained_to="final")
+    card = render(manifest, Sources(results=[own], others=[base]))
+    asked = "temperature 0, every reply forced to be one of the final answers"
+    assert f"| Clinic | base (a77ca77c) | {asked} | 64 | 62.5% | 50.0% to 75.0% |  | 9 | 1 | 0.021 |" in card
+
+
+def test_samples_of_a_question_are_not_paired_as_if_they_were_questions(artifact: Path) -> None:
+    manifest = describe(artifact)
+    own = scored(manifest.digest, "test-model", [[1.0, 0.0]])
+    card = render(manifest, Sources(results=[own], others=[scored("a" * 64, "base", [[0.0]])]))
+    assert "| Clinic | base (aaaaaaaa) |  | 64 | 62.5% | 50.0% to 75.0% |  |  |  |  |" in card
+
+
+def test_a_model_that_was_asked_other_questions_is_refused(artifact: Path) -> None:
+    manifest = describe(artifact)
+    other = results("a" * 64) | {"model": "base", "tasks": {"other": results(None)["tasks"]["clinic"]}}
+    with pytest.raises(CardError, match=r"base \(aaaaaaaa\) share no benchmark"):
+        render(manifest, Sources(results=[results(manifest.digest)], others=[other]))
+
+
+def test_citations_and_reliance_are_shown_where_they_were_measured(artifact: Path, tmp_path: Path) -> None:
+    digest = describe(artifact).digest
+    interval = {"low": 0.01, "high": 0.06}
+    task = {"task": "clinic", "answers": 300, "share": 0.03, "interval": interval, "citations": 900, "fabricated": 11}
+    own = {"thinking": "own", "questions": 200, "accuracy": 0.7, "interval": interval, "difference": None}
+    change = {"difference": -0.4, "interval": {"low": -0.5, "high": -0.3}}
+    other = own | {"thinking": "another_case", "accuracy": 0.3, "difference": change}
+    for name, content in {
+        "results.json": results(digest),
+        "grounding.json": {"artifact": digest, "tasks": [task | {"without_citations": 2}]},
+        "reliance.json": {"artifact": digest, "conditions": [own, other], "followed": 0.8, "followed_of": 150},
+    }.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    lines = write_card(artifact, results=[tmp_path]).splitlines()
+    assert "| Clinic | 300 | 3.0% | 1.0% to 6.0% | 900 | 11 | 2 |" in lines
+    assert "| own | 200 | 70.0% | 1.0% to 6.0% |  |  |" in lines
+    assert "| another case | 200 | 30.0% | 1.0% to 6.0% | -40.0 points | -50.0 to -30.0 |" in lines
+    assert "After another case's reasoning, 80.0% of 150 answers name the option that was chosen there." in lines
+
+
+@pytest.mark.parametrize("file", ["grounding.json", "reliance.json"])
+def test_what_was_measured_on_other_weights_is_refused(artifact: Path, tmp_path: Path, file: str) -> None:
+    (tmp_path / "results.json").write_text(json.dumps(results(describe(artifact).digest)))
+    (tmp_path / file).write_text(json.dumps({"artifact": "d" * 64, "tasks": [], "conditions": []}))
+    with pytest.raises(CardError, match=f"{file} is of artifact dddddddddddddddd, not of this one"):
+        write_card(artifact, results=[tmp_path])
 
 
 def test_results_of_the_parent_are_not_passed_off_as_those_of_the_variant(artifact: Path) -> None:
     manifest = describe(artifact, stages=[stage()], parent=Parent(name="whole", digest="e" * 64))
-    card = render(manifest, Sources(results=results("e" * 64)))
+    card = render(manifest, Sources(results=[results("e" * 64)]))
     assert "Measured on the parent, not on this compressed variant" in card
     assert header(card).get("base_model_relation") == "quantized"
 
@@ -177,14 +243,14 @@ def test_results_that_measure_nothing_or_something_else_are_refused(
     artifact: Path, found: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(CardError, match=reason):
-        render(describe(artifact), Sources(results=found))
+        render(describe(artifact), Sources(results=[found]))
 
 
 def test_a_results_file_that_is_no_json_is_named(artifact: Path, tmp_path: Path) -> None:
     describe(artifact)
     (tmp_path / "results.json").write_text("{")
     with pytest.raises(CardError, match=r"results.json cannot be read as JSON"):
-        write_card(artifact, results=tmp_path)
+        write_card(artifact, results=[tmp_path])
 
 
 def test_without_results_no_accuracy_is_claimed(artifact: Path) -> None:

@@ -99,6 +99,7 @@ def test_what_is_shipped_becomes_the_runs_own_weights_again(
     target = tmp_path / "shipped"
     target.mkdir()
     (target / "MODEL_CARD.md").write_text("kept")
+    merged.report.write_text("how it was trained")
     manifest = ship(merged.path, target)
     assert load_manifest(target) == manifest == load_manifest(newest_merged(merged))
     assert {path.name for path in target.rglob("*.safetensors")} == {"adapter_model.safetensors"}
@@ -106,6 +107,7 @@ def test_what_is_shipped_becomes_the_runs_own_weights_again(
     assert str(small.base.path) not in settings
     assert '"a test"' in settings
     assert (target / "MODEL_CARD.md").read_text() == "kept"
+    assert (target / "training-report.html").read_text() == "how it was trained"
 
 
 def newest_merged(run: RunDirectory) -> Path:
