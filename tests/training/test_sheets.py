@@ -64,8 +64,25 @@ def test_some_sheets_ask_for_nothing_but_the_names_of_short_cases(made: list[She
     naming = of_kind(made, "names")
     assert 0.08 * COUNT < len(naming) < 0.25 * COUNT
     for sheet in naming:
-        assert all(re.fullmatch(r"They point to: [^.]+\.", answer) for answer in lines(sheet.completion))
-        assert all(3 <= len(question.split("; ")) <= 5 for question in lines(sheet.prompt))
+        for question, answer in zip(lines(sheet.prompt), lines(sheet.completion), strict=True):
+            assert re.fullmatch(r"They (point to: [^.]+|fit .+ and .+ alike)\.", answer)
+            assert 2 <= len(question.split("; ")) <= 5
+
+
+def test_some_cases_are_explained_by_two_conditions_alike_and_the_answer_says_so(
+    clinic: Clinic, made: list[Sheet]
+) -> None:
+    names = {each.name.casefold() for each in clinic.conditions.values()}
+    held_out = {clinic.conditions[each].name.casefold() for each in held_out_conditions(clinic)}
+    answers = [answer for sheet in made for answer in lines(sheet.completion) if " alike." in answer]
+    assert len(answers) > COUNT / 5
+    for answer in answers:
+        both = re.search(r"They fit (.+) alike\.", answer)
+        assert both
+        pairs = [both[1].casefold().split(" and ", n) for n in range(1, 5)]
+        splits = [(" and ".join(each[:-1]), each[-1]) for each in pairs]
+        assert any({first, second} <= names - held_out for first, second in splits), answer
+    assert any("So the right choice is: " in answer for answer in answers)
 
 
 def test_what_is_left_of_a_short_case_still_points_to_its_condition_alone(
@@ -78,7 +95,8 @@ def test_what_is_left_of_a_short_case_still_points_to_its_condition_alone(
     )
     list(sheets(clinic, 60, seed=5))
     assert {split_of(patient) for patient in shown} == {"train"}
-    assert not [each for each in shown if also_explains(each.condition, each.present, each.presentation)]
+    decided = [each for each in shown if not each.rival]
+    assert not [each for each in decided if also_explains(each.condition, each.present, each.presentation)]
 
 
 def test_the_seed_decides_everything(clinic: Clinic, made: list[Sheet]) -> None:

@@ -107,19 +107,24 @@ def chosen_option(asked: Asked) -> str:
     return f"{said} This is option {asked.key}." if asked.key else said
 
 
+def undecided_between(condition: Condition, rival: Condition) -> str:
+    """What is said of a case that two conditions explain alike."""
+    return f"They fit {lower_first(condition.name)} and {lower_first(rival.name)} alike."
+
+
+def undecided_choice(asked: Asked) -> str:
+    """The option that says so, and its letter."""
+    return f"So the right choice is: {asked.right}. This is option {asked.key}."
+
+
 def _undecided_steps(patient: Patient, rival: Condition, asked: Asked) -> list[str]:
     """Why the case decides nothing: two conditions fit, and what would tell them apart is not known."""
-    name, test = patient.condition.name, patient.condition.tests[0].name
-    steps = [
+    return [
         f"Findings: {listed([patient.told[each] for each in patient.present[:4]])}.",
-        f"They fit {lower_first(name)} and {lower_first(rival.name)} alike.",
-        f"Nothing in the case decides between the two. A test that would: {test}.",
+        undecided_between(patient.condition, rival),
+        f"Nothing in the case decides between the two. A test that would: {patient.condition.tests[0].name}.",
+        undecided_choice(asked) if asked.key else "So the right answer is: insufficient information.",
     ]
-    if asked.key:
-        steps.append(f"So the right choice is: {asked.right}. This is option {asked.key}.")
-    else:
-        steps.append("So the right answer is: insufficient information.")
-    return steps
 
 
 def _brief_steps(patient: Patient, asked: Asked) -> list[str]:

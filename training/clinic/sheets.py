@@ -22,11 +22,11 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from training.clinic.cases import also_explains, draw, tell
+from training.clinic.cases import also_explains, draw, draw_undecided, tell
 from training.clinic.english import listed, lower_first, sentence
 from training.clinic.generate import held_out_conditions, not_known_yet, split_of
-from training.clinic.questions import TOPICS, ask
-from training.clinic.reasoning import chosen_option, decision, few_words
+from training.clinic.questions import TOPICS, UNDECIDED_TOPICS, ask
+from training.clinic.reasoning import chosen_option, decision, few_words, undecided_between, undecided_choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -42,7 +42,7 @@ ITEMS: dict[SheetKind, int] = {"facts": 12, "names": 7, "mixed": 5}
 """Questions on a sheet of each kind."""
 
 _HEAD = "Answer each question in one line."
-_SHARES: dict[SheetKind, float] = {"facts": 0.6, "names": 0.15, "mixed": 0.25}
+_SHARES: dict[SheetKind, float] = {"facts": 0.5, "names": 0.2, "mixed": 0.3}
 """Of the sheets."""
 _FINDINGS_NAMED = (3, 4, 4, 5, 5)
 """Of a case, on those: all that is known of it."""
@@ -55,6 +55,8 @@ _BY_HAND_SHARE = 0.4
 """Of the cases, where the condition has some that were told by hand: those."""
 _TOLD_SHARE = 0.4
 """Of the other cases: told in a form of the clinic; the rest list their findings."""
+_UNDECIDED_SHARE = 0.2
+"""Of the cases: those that two conditions explain alike. A model that hardly met any always named one of the two."""
 _CITED_SHARE = 0.5
 """Of the cases: the answer cites the findings before it names the condition, as a reasoned answer does."""
 _TOPICS: tuple[Topic, ...] = (*TOPICS, "contraindication")
@@ -99,7 +101,7 @@ def sheets(clinic: Clinic, count: int, seed: int, by_hand: Sequence[Vignette] = 
             presentation, condition = deck.pop()
             by_hand_here = told.get(condition.id, [])
             if kind == "names":
-                item = _case_to_name(presentation, condition, by_hand_here, rng)
+                item = _case_to_name(presentation, condition, by_hand_here, held_out, rng)
             elif kind == "facts":
                 item = _fact(presentation, condition, held_out, _FACT_OPTIONS_SHARE, rng)
             else:
@@ -134,6 +136,8 @@ def _case_or_fact(
     """A question and its answer, or None where the draw belongs to the held-out combinations."""
     if rng.random() >= _CASE_SHARE:
         return _fact(presentation, condition, barred, _OPTIONS_SHARE, rng)
+    if rng.random() < _UNDECIDED_SHARE:
+        return _undecided(presentation, condition, barred, rng, with_options=True)
     if rng.random() < _OPTIONS_SHARE:
         topic = rng.choice(_TOPICS)
         case = _case(presentation, condition, by_hand, rng, not_known_yet(topic, condition))
@@ -153,10 +157,42 @@ def _fact(
     return _with_options(patient, "", topic, barred, rng, of_case=False) if patient else None
 
 
+def _undecided(
+    presentation: Presentation,
+    condition: Condition,
+    barred: Collection[str],
+    rng: random.Random,
+    *,
+    with_options: bool,
+) -> tuple[str, str] | None:
+    """A case that two conditions explain alike, and both names; None where there is none that training may show."""
+    rivals = [each for each in presentation.conditions if each.id not in {condition.id, *barred}]
+    patient = draw_undecided(condition, rivals, presentation, rng)
+    if patient is None or patient.rival is None or split_of(patient) != "train":
+        return None
+    told = " ".join(tell(patient, rng.choice(_STYLES), rng).split())
+    case = told if with_options and rng.random() < _TOLD_SHARE else _listing(patient, patient.present)
+    answer = undecided_between(patient.condition, patient.rival)
+    if not with_options:
+        return case, answer
+    asked = ask(patient, rng.choice(UNDECIDED_TOPICS), rng, barred=barred)
+    if not asked:
+        return None
+    options = [f"{label}. {text}" for label, text in (asked.options or {}).items()]
+    cited = f"{_cited(patient)} " if rng.random() < _CITED_SHARE else ""
+    return "\n".join((f"{case} {asked.question}", *options)), f"{cited}{answer} {undecided_choice(asked)}"
+
+
 def _case_to_name(
-    presentation: Presentation, condition: Condition, by_hand: Sequence[Vignette], rng: random.Random
+    presentation: Presentation,
+    condition: Condition,
+    by_hand: Sequence[Vignette],
+    barred: Collection[str],
+    rng: random.Random,
 ) -> tuple[str, str] | None:
     """A short case and its name, or None where the draw belongs to the held-out combinations."""
+    if rng.random() < _UNDECIDED_SHARE:
+        return _undecided(presentation, condition, barred, rng, with_options=False)
     if by_hand and rng.random() < _BY_HAND_SHARE:
         return rng.choice(by_hand).text, _named(condition)
     patient = draw(condition, presentation, rng)
@@ -216,10 +252,12 @@ def _named(condition: Condition) -> str:
 def _pointed(patient: Patient, rng: random.Random) -> str:
     """What the case points to, half of the time after the findings that a reasoned answer would cite first."""
     answer = _named(patient.condition)
-    if rng.random() < _CITED_SHARE:
-        shown = [patient.told[each].rstrip(".") for each in patient.present[:3]]
-        return f"Findings: {listed(few_words(shown))}. {answer}"
-    return answer
+    return f"{_cited(patient)} {answer}" if rng.random() < _CITED_SHARE else answer
+
+
+def _cited(patient: Patient) -> str:
+    shown = [patient.told[each].rstrip(".") for each in patient.present[:3]]
+    return f"Findings: {listed(few_words(shown))}."
 
 
 def _recalled(condition: Condition, topic: Topic, rng: random.Random) -> tuple[str, str]:
