@@ -13,7 +13,7 @@ BASE_URL ?= http://127.0.0.1:$(PORT)/v1
 help:  ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo "  Variables: MODEL=nano|DIR|org/repo[@revision]  PORT=8000  CASE=1..3  ONESHOT=1"
-	@echo "  of eval:   SUITE=smoke|core|full|robustness|trust  TASKS=a,b  LIMIT=n  REPEATS=n  MAX_TOKENS=n  BASE_URL=http://host:port/v1"
+	@echo "  of eval:   SUITE=smoke|core|full|clinic|robustness|trust  TASKS=a,b  LIMIT=n  REPEATS=n  MAX_TOKENS=n  BASE_URL=http://host:port/v1"
 
 setup:  ## Make .venv from the lock (needs Python 3.11 and about 6 GB; the second time a no-op)
 	@$(PYTHON) scripts/setup.py

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gazal.artifact import Manifest, artifact_files, load_manifest
-from training.card_figures import CardError, beside, citations, evaluation, reliance
+from gazal.nano import STAGES
+from training.card_figures import CardError, Measured, beside, evaluation, read, read_json
 from training.runs import START_KEY
 
 if TYPE_CHECKING:
@@ -37,17 +38,15 @@ class Sources:
     """`recipe.json` of the run: `recipe` and `origins`."""
     comparison: dict[str, Any] | None = None
     """`comparison.json` of the run."""
-    results: list[dict[str, Any]] = field(default_factory=list)
-    """`results.json` of each evaluation."""
-    others: list[dict[str, Any]] = field(default_factory=list)
-    """`results.json` of other models on the same questions."""
-    grounding: list[dict[str, Any]] = field(default_factory=list)
-    """`grounding.json` of the evaluations that have one."""
-    reliance: list[dict[str, Any]] = field(default_factory=list)
-    """`reliance.json` of the evaluations that have one."""
+    results: list[Measured] = field(default_factory=list)
+    """Its evaluations."""
+    others: list[Measured] = field(default_factory=list)
+    """Evaluations of other models on the same questions."""
     compression: dict[str, Any] = field(default_factory=dict)
     """`compression.json` of a compressed artifact."""
     size_bytes: int = 0
+    shipped: bool = False
+    """The directory holds adapters to merge, as `training.ship` leaves them."""
     repository: str | None = None
     """Where it will be published."""
 
@@ -68,7 +67,7 @@ def write_card(
     manifest = load_manifest(artifact)
     run = next((each for each in artifact.resolve().parents[:2] if (each / "recipe.json").is_file()), None)
     found = recipe or (run / "recipe.json" if run else None)
-    recorded = _read(found) if found else None
+    recorded = read_json(found) if found else None
     if recorded is not None and not _belongs(recorded, manifest):
         if recipe:
             raise CardError(
@@ -76,21 +75,17 @@ def write_card(
             )
         recorded = run = None
     comparison = run / "comparison.json" if run and _last_training(manifest) == "grpo" else None
-    measured, compared = (
-        [path / "results.json" if path.is_dir() else path for path in each] for each in (results, others)
-    )
     settings = artifact / "compression.json"
     return render(
         manifest,
         Sources(
             recipe=recorded,
-            comparison=_read(comparison) if comparison and comparison.is_file() else None,
-            results=[_read(path) for path in measured],
-            others=[_read(path) for path in compared],
-            grounding=_beside(measured, "grounding.json"),
-            reliance=_beside(measured, "reliance.json"),
-            compression=_read(settings) if settings.is_file() else {},
+            comparison=read_json(comparison) if comparison and comparison.is_file() else None,
+            results=[read(path) for path in results],
+            others=[read(path) for path in others],
+            compression=read_json(settings) if settings.is_file() else {},
             size_bytes=sum(path.stat().st_size for path in artifact_files(artifact)),
+            shipped=(artifact / STAGES[0]).is_dir(),
             repository=repository,
         ),
     )
@@ -111,22 +106,20 @@ def render(manifest: Manifest, sources: Sources) -> str:
     }
     recipe = sources.recipe["recipe"] if sources.recipe else None
     ran = {stage.kind for stage in manifest.stages}
-    evaluations = [evaluation(results, manifest) for results in sources.results]
-    titles = {row["name"]: row["title"] for each in evaluations for row in each["rows"]}
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         header=_header(manifest, sources),
         manifest=manifest,
         base=_base(manifest),
         trained=manifest.knows_grammar,
         knows_grammar=manifest.knows_grammar,
+        ran=ran,
         size_bytes=sources.size_bytes,
+        shipped=sources.shipped,
         compression=sources.compression,
         parameters=list(_parameters(sources.recipe, ran)) if sources.recipe else [],
         sources=_data_sources(recipe, ran) if recipe else [],
-        evaluations=evaluations,
+        evaluations=[evaluation(each, manifest) for each in sources.results],
         others=beside(sources.results, sources.others),
-        citations=[row for found in sources.grounding for row in citations(found, manifest, titles)],
-        reliance=[reliance(found, manifest) for found in sources.reliance],
         comparison=sources.comparison,
         start_key=START_KEY,
         repository=sources.repository,
@@ -216,21 +209,6 @@ def _belongs(recorded: dict[str, Any], manifest: Manifest) -> bool:
 
 def _last_training(manifest: Manifest) -> str | None:
     return next((stage.kind for stage in reversed(manifest.stages) if stage.kind != "quantize"), None)
-
-
-def _beside(results: Sequence[Path], name: str) -> list[dict[str, Any]]:
-    """What else was measured on those evaluations."""
-    return [_read(path.with_name(name)) for path in results if path.with_name(name).is_file()]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CardError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise CardError(f"{path} must hold a JSON object")
-    return found
 
 
 def _cell(value: object) -> str:

@@ -15,8 +15,13 @@ ROOT = Path(__file__).parents[2]
 MANIFEST = load_manifest(SHIPPED)
 
 
-def test_its_card_is_its_own() -> None:
+RECORDINGS = sorted((ROOT / "ui" / "recordings").glob("*.jsonl"))
+BASELINE = json.loads((ROOT / "eval" / "baselines" / "nano.json").read_text(encoding="utf-8"))
+
+
+def test_its_card_and_its_training_report_are_its_own() -> None:
     assert f"`{MANIFEST.digest}`" in (SHIPPED / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert MANIFEST.digest in (SHIPPED / "training-report.html").read_text(encoding="utf-8")
 
 
 def test_the_readme_shows_its_answer() -> None:
@@ -24,12 +29,21 @@ def test_the_readme_shows_its_answer() -> None:
 
 
 def test_the_baseline_of_the_gate_was_measured_on_it() -> None:
-    baseline = json.loads((ROOT / "eval" / "baselines" / "nano.json").read_text(encoding="utf-8"))
-    assert (baseline["artifact"], baseline["complete"]) == (MANIFEST.digest, True)
-    assert {"gazal_fresh", "gazal_combinations", "gazal_conditions"} <= set(baseline["tasks"])
+    assert (BASELINE["artifact"], BASELINE["complete"]) == (MANIFEST.digest, True)
+    assert {"gazal_fresh", "gazal_combinations", "gazal_conditions"} <= set(BASELINE["tasks"])
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "ui" / "recordings").glob("*.jsonl")), ids=lambda path: path.stem)
+def test_the_card_shows_the_figures_of_the_baseline() -> None:
+    card = (SHIPPED / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for task in BASELINE["tasks"].values():
+        assert f"| {task['title']} | {task['questions']} | {task['strict']['value']:.1%} |" in card
+
+
+def test_there_are_recorded_answers() -> None:
+    assert len(RECORDINGS) >= 7
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
 def test_the_recorded_answers_are_its_own(path: Path) -> None:
     first = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
     assert first["digest"] == MANIFEST.digest

@@ -74,7 +74,7 @@ def test_some_cases_are_explained_by_two_conditions_alike_and_the_answer_says_so
 ) -> None:
     names = {each.name.casefold() for each in clinic.conditions.values()}
     held_out = {clinic.conditions[each].name.casefold() for each in held_out_conditions(clinic)}
-    answers = [answer for sheet in made for answer in lines(sheet.completion) if " alike." in answer]
+    answers = [answer for sheet in made for answer in lines(sheet.completion) if "They fit " in answer]
     assert len(answers) > COUNT / 5
     for answer in answers:
         both = re.search(r"They fit (.+) alike\.", answer)
@@ -83,6 +83,18 @@ def test_some_cases_are_explained_by_two_conditions_alike_and_the_answer_says_so
         splits = [(" and ".join(each[:-1]), each[-1]) for each in pairs]
         assert any({first, second} <= names - held_out for first, second in splits), answer
     assert any("So the right choice is: " in answer for answer in answers)
+
+
+def test_the_number_of_findings_does_not_tell_whether_they_decide(made: list[Sheet]) -> None:
+    asked = [
+        pair
+        for sheet in of_kind(made, "names")
+        for pair in zip(lines(sheet.prompt), lines(sheet.completion), strict=True)
+    ]
+    for few in (2, 3):
+        answers = [answer for question, answer in asked if len(question.split("; ")) == few]
+        alike = sum(answer.startswith("They fit ") for answer in answers)
+        assert 0.1 < alike / len(answers) < 0.8
 
 
 def test_what_is_left_of_a_short_case_still_points_to_its_condition_alone(

@@ -44,8 +44,8 @@ ITEMS: dict[SheetKind, int] = {"facts": 12, "names": 7, "mixed": 5}
 _HEAD = "Answer each question in one line."
 _SHARES: dict[SheetKind, float] = {"facts": 0.5, "names": 0.2, "mixed": 0.3}
 """Of the sheets."""
-_FINDINGS_NAMED = (3, 4, 4, 5, 5)
-"""Of a case, on those: all that is known of it."""
+_FINDINGS_NAMED = (2, 3, 4, 4, 5)
+"""Of a case to be named: all that is known. Some have as few as cases that decide nothing, or that would tell."""
 _OPTIONS_SHARE = 0.4
 """Of the questions on mixed sheets: with options to choose from."""
 _FACT_OPTIONS_SHARE = 0.25
@@ -55,8 +55,9 @@ _BY_HAND_SHARE = 0.4
 """Of the cases, where the condition has some that were told by hand: those."""
 _TOLD_SHARE = 0.4
 """Of the other cases: told in a form of the clinic; the rest list their findings."""
-_UNDECIDED_SHARE = 0.2
-"""Of the cases: those that two conditions explain alike. A model that hardly met any always named one of the two."""
+_UNDECIDED_SHARE = 0.3
+"""Of the cases about a condition that another can resemble, as half of them can: those that both explain alike. A model
+that hardly met any always named one of the two."""
 _CITED_SHARE = 0.5
 """Of the cases: the answer cites the findings before it names the condition, as a reasoned answer does."""
 _TOPICS: tuple[Topic, ...] = (*TOPICS, "contraindication")
@@ -136,8 +137,9 @@ def _case_or_fact(
     """A question and its answer, or None where the draw belongs to the held-out combinations."""
     if rng.random() >= _CASE_SHARE:
         return _fact(presentation, condition, barred, _OPTIONS_SHARE, rng)
-    if rng.random() < _UNDECIDED_SHARE:
-        return _undecided(presentation, condition, barred, rng, with_options=True)
+    alike = rng.random() < _UNDECIDED_SHARE and _undecided(presentation, condition, barred, rng, with_options=True)
+    if alike:
+        return alike
     if rng.random() < _OPTIONS_SHARE:
         topic = rng.choice(_TOPICS)
         case = _case(presentation, condition, by_hand, rng, not_known_yet(topic, condition))
@@ -191,8 +193,9 @@ def _case_to_name(
     rng: random.Random,
 ) -> tuple[str, str] | None:
     """A short case and its name, or None where the draw belongs to the held-out combinations."""
-    if rng.random() < _UNDECIDED_SHARE:
-        return _undecided(presentation, condition, barred, rng, with_options=False)
+    alike = rng.random() < _UNDECIDED_SHARE and _undecided(presentation, condition, barred, rng, with_options=False)
+    if alike:
+        return alike
     if by_hand and rng.random() < _BY_HAND_SHARE:
         return rng.choice(by_hand).text, _named(condition)
     patient = draw(condition, presentation, rng)
