@@ -55,7 +55,7 @@ def test_a_medqa_question_through_the_official_sdk(sdk: openai.OpenAI, medqa: di
     request: dict[str, Any] = {
         "model": "nano",
         "messages": prompt.messages,
-        "max_tokens": 96,
+        "max_tokens": 320,
         "temperature": 0,
         "seed": 1,
     }
@@ -65,7 +65,7 @@ def test_a_medqa_question_through_the_official_sdk(sdk: openai.OpenAI, medqa: di
     content = whole.choices[0].message.content or ""
     assert content.strip()
     assert whole.usage is not None
-    assert 0 < whole.usage.completion_tokens <= 96
+    assert 0 < whole.usage.completion_tokens <= 320
 
     chunks = list(sdk.chat.completions.create(**request, stream=True, stream_options={"include_usage": True}))
     streamed = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
