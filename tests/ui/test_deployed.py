@@ -117,7 +117,7 @@ def test_the_command_prints_its_address_and_ends_in_order(tmp_path: Path) -> Non
         process = subprocess.Popen(words, stderr=output, stdout=output, env=os.environ | {"COLUMNS": "200"})
     try:
         wait_until(lambda: f"http://127.0.0.1:{port}/" in log.read_text(), 60, "the address is printed")
-        assert "not a medical device" in log.read_text()
+        wait_until(lambda: "not a medical device" in log.read_text(), 60, "the notice is printed")
         wait_until(lambda: alive(port), 60, "it lives")
     finally:
         process.send_signal(signal.SIGINT)
