@@ -167,6 +167,9 @@ class Source(_Section):
     nearly_wide: NearlyWide = "none"
     """Of the clinic's brief trials: intervals that are narrow but nearly wide. `disputed`: readers who differ on them,
     something to imitate in stage 1; `keyed`: answers by the key, by which stage 2 settles it."""
+    undecided_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of the clinic's draws about diagnosis and treatment: those for which it tries to show only what two conditions
+    explain alike, so that the answer is that the case is open; the clinic's own share (0.4) when left out."""
     rewrite: Literal["casimedicos", "pubmedqa"] | None = None
     """Make completions for SFT out of the explanations of this data set, in our own row schema; rows without a sound
     one are left out."""
@@ -190,6 +193,8 @@ class Source(_Section):
             raise ValueError(f"a {self.kind!r} source needs a reference")
         if self.nearly_wide != "none" and (self.kind != "clinic" or self.length != "brief"):
             raise ValueError("`nearly_wide` is for a clinic source of length brief")
+        if self.undecided_share is not None and (self.kind != "clinic" or self.length == "brief"):
+            raise ValueError("`undecided_share` is for a clinic source; brief cases are never open")
         if self.nearly_wide == "disputed" and self.stages != ["sft"]:
             raise ValueError("disputed answers are to imitate: `nearly_wide: disputed` is for stages [sft]")
         return self

@@ -159,6 +159,14 @@ def test_insufficient_information_is_right_where_two_conditions_fit_and_now_and_
     assert 0.3 <= right / len(offered) <= 0.6
 
 
+def test_a_source_can_ask_for_more_cases_that_are_open(clinic: Clinic) -> None:
+    scope = Scope(("diagnosis", "treatment"), only_closed=True, length="compact", undecided_share=1.0)
+    examples = list(generate(clinic, "train", 400, 6, scope))
+    right = sum(each.options[each.answer or ""] in DOUBT for each in examples)
+    assert 0.4 <= right / len(examples) <= 0.8, "conditions that none resembles still give cases that decide"
+    assert all(" or " in each.combination for each in examples if each.options[each.answer or ""] in DOUBT)
+
+
 def test_a_decided_case_fits_no_other_condition_of_its_presentation(clinic: Clinic) -> None:
     rng = random.Random(3)
     for presentation in clinic.presentations:

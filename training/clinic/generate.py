@@ -33,8 +33,8 @@ SPLITS: tuple[Split, ...] = ("train", "combination", "condition")
 _TEST_COMBINATIONS_PERCENT = 15
 _STYLES: tuple[Style, ...] = ("clinical", "clinical", "lay", "letter", "referral", "notes", "triage", "structured")
 _PLAIN_STYLES: tuple[Style, ...] = ("clinical", "clinical", "lay", "structured")
-_UNDECIDED_SHARE = 0.4
-"""Of the draws about diagnosis and treatment; that makes about 6 % of all cases."""
+UNDECIDED_SHARE = 0.4
+"""Of the draws about diagnosis and treatment, where nothing else is asked for; that makes about 6 % of all cases."""
 _RESEARCH_SHARE = 0.08
 _OPEN_SHARE = 0.15
 _PENDING = (
@@ -84,6 +84,8 @@ class Scope:
     """How much reasoning; `brief` also tells the case plainly."""
     nearly_wide: NearlyWide = "none"
     """Intervals of brief trials that are narrow but nearly wide: see `training.clinic.studies.study`."""
+    undecided_share: float = UNDECIDED_SHARE
+    """Of the draws about diagnosis and treatment: try to show only what two conditions explain alike."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ def _example(
     unknown = held_out if split != "condition" else frozenset[str]()
     plain = scope.length == "brief"
     patient = None
-    if topic in UNDECIDED_TOPICS and not plain and rng.random() < _UNDECIDED_SHARE:
+    if topic in UNDECIDED_TOPICS and not plain and rng.random() < scope.undecided_share:
         rivals = [each for each in presentation.conditions if each.id not in {condition.id, *unknown}]
         patient = draw_undecided(condition, rivals, presentation, rng)
     patient = patient or draw(condition, presentation, rng, hidden=not_known_yet(topic, condition))

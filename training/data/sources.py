@@ -14,7 +14,7 @@ import gzip
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,6 +144,8 @@ def clinic_examples(source: Source, split: Split, count: int, seed: int) -> Iter
 
     clinic = load().only(source.presentations) if source.presentations else load()
     scope = Scope(source.topics or TOPICS, bool(source.topics), source.length, source.nearly_wide)
+    if source.undecided_share is not None:
+        scope = replace(scope, undecided_share=source.undecided_share)
     return generate(clinic, split, count, seed, scope)
 
 

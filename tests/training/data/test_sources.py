@@ -183,6 +183,14 @@ def test_disputed_answers_are_for_brief_trials_in_stage_one(changes: dict[str, o
         Source.model_validate({**settings, **changes})
 
 
+@pytest.mark.parametrize("changes", [{"kind": "sheets"}, {"length": "brief"}])
+def test_open_cases_are_for_the_clinic_where_it_has_some(changes: dict[str, object]) -> None:
+    settings = {"kind": "clinic", "count": 5, "length": "compact", "stages": ["sft"], "undecided_share": 0.7}
+    assert Source.model_validate(settings).undecided_share == 0.7
+    with pytest.raises(ValidationError, match="brief cases are never open"):
+        Source.model_validate({**settings, **changes})
+
+
 def test_held_out_questions_are_from_the_clinic_that_stage_two_learns_from() -> None:
     first, second = Source(kind="clinic", count=5, stages=["sft"]), Source(kind="clinic", count=5, stages=["grpo"])
     limits = {"development_share": 0.1, "max_prompt_tokens": 9, "max_completion_tokens": 9}
