@@ -194,12 +194,12 @@ def test_the_plain_lm_eval_command_takes_our_tasks(stack: Stack, tmp_path: Path)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["title"])
-def test_each_case_of_the_demo_gets_a_whole_answer_about_the_case(stack: Stack, case: dict[str, Any]) -> None:
-    """Whether it is right is for `eval` to count: the small model is not."""
+def test_each_case_of_the_demo_is_answered_right_after_whole_reasoning(stack: Stack, case: dict[str, Any]) -> None:
+    """As the README says of the shipped model at temperature 0. Its last step does not always name the option."""
     reply = post(f"{stack.base}/v1/clinical/reason", case["request"] | {"temperature": 0})
     assert reply["final_answer"]["failure"] is None
     assert reply["reasoning"]["complete"] is True
-    assert f"This is option {reply['final_answer']['value']}." in reply["reasoning"]["steps"][-1]["text"]
+    assert reply["final_answer"]["value"] == case["answer"]
 
 
 @pytest.mark.slow
