@@ -33,8 +33,6 @@ SPLITS: tuple[Split, ...] = ("train", "combination", "condition")
 _TEST_COMBINATIONS_PERCENT = 15
 _STYLES: tuple[Style, ...] = ("clinical", "clinical", "lay", "letter", "referral", "notes", "triage", "structured")
 _PLAIN_STYLES: tuple[Style, ...] = ("clinical", "clinical", "lay", "structured")
-UNDECIDED_SHARE = 0.4
-"""Of the draws about diagnosis and treatment, where nothing else is asked for; that makes about 6 % of all cases."""
 _RESEARCH_SHARE = 0.08
 _OPEN_SHARE = 0.15
 _PENDING = (
@@ -84,8 +82,9 @@ class Scope:
     """How much reasoning; `brief` also tells the case plainly."""
     nearly_wide: NearlyWide = "none"
     """Intervals of brief trials that are narrow but nearly wide: see `training.clinic.studies.study`."""
-    undecided_share: float = UNDECIDED_SHARE
-    """Of the draws about diagnosis and treatment: try to show only what two conditions explain alike."""
+    undecided_share: float = 0.4
+    """Of the draws about diagnosis and treatment: try to show only what two conditions explain alike. Over all topics
+    0.4 makes about 6 % of the cases."""
 
 
 @dataclass(frozen=True)
