@@ -67,6 +67,7 @@ _COMMON_WORDS = frozenset(
         "blood",
     ]
 )
+EMPHASISED = 3
 _MAX_MISSES = 10_000
 """Draws in a row that gave nothing new, after which the clinic counts as exhausted."""
 
@@ -85,6 +86,8 @@ class Scope:
     undecided_share: float = 0.4
     """Of the draws about diagnosis and treatment: try to show only what two conditions explain alike. Over all topics
     0.4 makes about 6 % of the cases."""
+    emphasis: Sequence[str] = ()
+    """Ids of conditions of which training sees `EMPHASISED` times as many cases."""
 
 
 @dataclass(frozen=True)
@@ -118,21 +121,36 @@ def held_out_conditions(clinic: Clinic) -> frozenset[str]:
     )
 
 
+def known_conditions(clinic: Clinic, emphasis: Sequence[str] = ()) -> list[tuple[Presentation, Condition]]:
+    """What training may name, to draw from; a condition of the `emphasis` comes `EMPHASISED` times.
+
+    Raises ValueError when the emphasis names another.
+    """
+    held_out = held_out_conditions(clinic)
+    pool = [(each, one) for each in clinic.presentations for one in each.conditions if one.id not in held_out]
+    for name in emphasis:
+        drawn = [pair for pair in pool if pair[1].id == name]
+        if not drawn:
+            raise ValueError(f"emphasis: {name!r} is no condition that training may know; correct or remove it")
+        pool += drawn[:1] * (EMPHASISED - 1)
+    return pool
+
+
 def generate(clinic: Clinic, split: Split, count: int, seed: int, scope: Scope | None = None) -> Iterator[Example]:
     """Yield `count` distinct examples of one split. Raises ValueError when the clinic cannot give that many."""
     held_out = held_out_conditions(clinic)
-    pool = [
-        (presentation, condition)
-        for presentation in clinic.presentations
-        for condition in presentation.conditions
-        if (condition.id in held_out) == (split == "condition")
-    ]
+    if split == "condition":
+        pool = [(each, one) for each in clinic.presentations for one in each.conditions if one.id in held_out]
+    else:
+        pool = known_conditions(clinic, scope.emphasis if scope and split == "train" else ())
     rng = random.Random(f"{seed}/{split}")  # noqa: S311
     seen: set[str] = set()
     misses = 0
     while len(seen) < count:
         if not pool or misses > _MAX_MISSES:
-            raise ValueError(f"the clinic gives no more than {len(seen)} distinct examples of split {split!r}")
+            raise ValueError(
+                f"the clinic gives no more than {len(seen)} distinct examples of split {split!r}; lower the count"
+            )
         misses += 1
         presentation, condition = rng.choice(pool)
         example = _example(presentation, condition, split, held_out, scope or Scope(), rng)

@@ -7,11 +7,10 @@ fact in a tenth of the tokens. Many have options, because to find the letter of 
 that met options only in reasoned answers named the right condition and then wrote C under every question. What is held
 out from training is held out here too: the conditions, and the sets of findings that the held-out combinations show.
 
-There are three kinds. Some hold nothing but short cases to be named, for without the name nothing else is right. Others
-hold nothing but facts about conditions that are named: a model that was asked mostly for names had them right in nine
-held-out cases in ten, and then missed a quarter of the treatments and outlooks; one that was asked mostly for facts
-named slightly fewer. The rest mix both, and let a case be named and the fact chosen in one answer. Some of the cases
-are those told by hand, where such are given.
+There are three kinds. Some hold nothing but short cases to be named, for without the name nothing else is right. Few
+hold nothing but facts about conditions that are named: half of them did until a model knew 98 in 100 words of these,
+and still missed one name in eight. The rest mix both, and let a case be named and the fact chosen in one answer. Some
+of the cases are those told by hand, where such are given.
 
     for sheet in sheets(load(), count=3000, seed=1): ...
 """
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 
 from training.clinic.cases import also_explains, draw, draw_undecided, tell
 from training.clinic.english import listed, lower_first, sentence
-from training.clinic.generate import held_out_conditions, not_known_yet, split_of
+from training.clinic.generate import held_out_conditions, known_conditions, not_known_yet, split_of
 from training.clinic.questions import TOPICS, UNDECIDED_TOPICS, ask
 from training.clinic.reasoning import chosen_option, decision, few_words, undecided_between, undecided_choice
 
@@ -43,15 +42,15 @@ ITEMS: dict[SheetKind, int] = {"facts": 12, "names": 7, "mixed": 5}
 """Questions on a sheet of each kind."""
 
 _HEAD = "Answer each question in one line."
-_SHARES: dict[SheetKind, float] = {"facts": 0.4, "names": 0.3, "mixed": 0.3}
+_SHARES: dict[SheetKind, float] = {"facts": 0.1, "names": 0.4, "mixed": 0.5}
 """Of the sheets."""
 _FINDINGS_NAMED = (2, 3, 4, 4, 5)
 """Of a case to be named: all that is known. Some have as few as cases that decide nothing, or that would tell."""
-_OPTIONS_SHARE = 0.4
+_OPTIONS_SHARE = 0.5
 """Of the questions on mixed sheets: with options to choose from."""
 _FACT_OPTIONS_SHARE = 0.25
 """Of those on sheets of facts, where options take three quarters of a question's tokens."""
-_CASE_SHARE = 0.55
+_CASE_SHARE = 0.75
 _BY_HAND_SHARE = 0.4
 """Of the cases, where the condition has some that were told by hand: those."""
 _TOLD_SHARE = 0.4
@@ -64,14 +63,14 @@ _CITED_SHARE = 0.5
 _TOPICS: tuple[Topic, ...] = (*TOPICS, "contraindication")
 """Contraindications twice: each condition has two or three, and a model that knew nearly all else knew 4 of 10."""
 _FACTS: dict[Topic, int] = {
-    "treatment": 3,
-    "test": 2,
-    "contraindication": 2,
-    "better": 2,
-    "worse": 1,
+    "treatment": 1,
+    "test": 1,
+    "contraindication": 3,
+    "better": 1,
+    "worse": 3,
     "uncertainty": 1,
 }
-"""How often a fact is of which topic: by what was wrong in cases that were named rightly."""
+"""How often a fact is of which topic: by what a model still lost on them that had learned nearly all."""
 _STYLES: tuple[Style, ...] = ("clinical", "lay", "letter", "referral", "notes", "triage", "structured")
 
 
@@ -84,13 +83,18 @@ class Sheet:
     completion: str
 
 
-def sheets(clinic: Clinic, count: int, seed: int, by_hand: Sequence[Vignette] = ()) -> Iterator[Sheet]:
-    """Yield `count` distinct sheets; all conditions that training may name come equally often."""
+def sheets(
+    clinic: Clinic, count: int, seed: int, by_hand: Sequence[Vignette] = (), emphasis: Sequence[str] = ()
+) -> Iterator[Sheet]:
+    """Yield `count` distinct sheets; all conditions that training may name come equally often, but for an `emphasis`.
+
+    Raises ValueError when the emphasis names another: see `training.clinic.generate.known_conditions`.
+    """
     told: dict[str, list[Vignette]] = {}
     for each in by_hand:
         told.setdefault(each.patient.condition.id, []).append(each)
     held_out = held_out_conditions(clinic)
-    pool = [(each, one) for each in clinic.presentations for one in each.conditions if one.id not in held_out]
+    pool = known_conditions(clinic, emphasis)
     rng = random.Random(f"{seed}/sheets")  # noqa: S311
     deck: list[tuple[Presentation, Condition]] = []
     seen: set[str] = set()
@@ -205,8 +209,9 @@ def _case_to_name(
     patient = replace(patient, present=tuple(shown))
     if split_of(patient) != "train" or also_explains(condition, shown, presentation):
         return None
-    tell(patient, rng.choice(_STYLES), rng)
-    return _listing(patient, shown), _named(condition)
+    text = tell(patient, rng.choice(_STYLES), rng)
+    told = " ".join(text.split()) if rng.random() < _TOLD_SHARE else _listing(patient, shown)
+    return told, _named(condition)
 
 
 def _with_options(
