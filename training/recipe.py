@@ -172,7 +172,7 @@ class Source(_Section):
     explain alike, so that the answer is that the case is open; the clinic's own share (0.4) when left out."""
     emphasis: list[str] = Field(default_factory=list)
     """Ids of conditions that come three times as often in the clinic's cases and sheets: those that an earlier part of
-    the run names badly (`training clinic names --by-condition`)."""
+    the run names badly (`training clinic misnamed`)."""
     rewrite: Literal["casimedicos", "pubmedqa"] | None = None
     """Make completions for SFT out of the explanations of this data set, in our own row schema; rows without a sound
     one are left out."""

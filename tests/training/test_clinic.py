@@ -17,7 +17,7 @@ from gazal.trace import parse
 from training.__main__ import app
 from training.clinic.cases import draw, tell
 from training.clinic.english import lower_first
-from training.clinic.generate import SPLITS, Example, Scope, generate, held_out_conditions
+from training.clinic.generate import SPLITS, Example, Scope, generate, held_out_conditions, known_conditions
 from training.clinic.knowledge import PRESENTATIONS, Clinic, KnowledgeError, load, undiscriminated
 from training.clinic.questions import DOUBT, TOPICS, Topic
 from training.clinic.studies import conclude, risk_ratio
@@ -165,6 +165,19 @@ def test_a_source_can_ask_for_more_cases_that_are_open(clinic: Clinic) -> None:
     right = sum(each.options[each.answer or ""] in DOUBT for each in examples)
     assert 0.4 <= right / len(examples) <= 0.8, "conditions that none resembles still give cases that decide"
     assert all(" or " in each.combination for each in examples if each.options[each.answer or ""] in DOUBT)
+
+
+def test_a_condition_of_the_emphasis_comes_three_times_as_often_in_training_alone(clinic: Clinic) -> None:
+    few = ("croup", "measles", "panic-disorder")
+    share = len(few) / len(known_conditions(clinic))
+    scope = Scope(only_closed=True, length="compact", emphasis=few)
+    drawn = sum(each.condition in few for each in generate(clinic, "train", 1500, 6, scope))
+    assert 2 * share < drawn / 1500 < 4 * share
+    plain = Scope(only_closed=True, length="compact")
+    assert list(generate(clinic, "combination", 30, 6, scope)) == list(generate(clinic, "combination", 30, 6, plain))
+    held_out = min(held_out_conditions(clinic))
+    with pytest.raises(ValueError, match=f"emphasis: '{held_out}' is no condition that training may know"):
+        next(generate(clinic, "train", 1, 6, Scope(emphasis=[held_out])))
 
 
 def test_a_decided_case_fits_no_other_condition_of_its_presentation(clinic: Clinic) -> None:

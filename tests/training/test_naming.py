@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from gazal.reasoning_tokens import CHATML
+from training.clinic.generate import known_conditions
 from training.clinic.knowledge import KnowledgeError, load
-from training.clinic.naming import read_cases, score
+from training.clinic.naming import read_cases, score, training_cases, worst_named
 from training.tiny import train_tokenizer
 
 if TYPE_CHECKING:
@@ -75,6 +76,27 @@ def test_one_unexpected_token_makes_a_name_wrong_and_other_words_do_not_count(cl
     assert found.nats == pytest.approx(30 * named_so / 10, rel=0.01)
     elsewhere = score(Reader(tokenizer, "point"), tokenizer, cases)  # type: ignore[arg-type]
     assert elsewhere.right == 10
+
+
+def test_the_conditions_whose_names_are_lost_come_first(clinic: Clinic) -> None:
+    cases, tokenizer = cases_and_tokenizer(clinic)
+    piece = tokenizer.tokenize(" Croup")[-1]
+    reader: Any = Reader(tokenizer, tokenizer.convert_tokens_to_string([piece]))
+    found = worst_named(reader, tokenizer, cases)
+    assert {name for name, _ in found} == set(CONDITIONS)
+    assert found[0] == ("croup", pytest.approx(30, rel=0.01))
+    assert all(loss == pytest.approx(0, abs=1e-6) for _, loss in found[1:])
+
+
+def test_cases_that_choose_an_emphasis_are_of_every_known_condition_and_of_no_held_out_combination(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {condition.id for _, condition in known_conditions(clinic)}
+    cases = training_cases(clinic, each=2, seed=1)
+    assert {condition.id for _, condition in cases} == known
+    assert len(cases) <= 2 * len(known)
+    monkeypatch.setattr("training.clinic.naming.split_of", lambda _: "combination")
+    assert training_cases(clinic, each=2, seed=1) == []
 
 
 def test_cases_are_spread_over_the_set_and_an_unknown_condition_names_its_line(tmp_path: Path, clinic: Clinic) -> None:

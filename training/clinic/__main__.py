@@ -101,10 +101,8 @@ def names(
     limit: Annotated[int, typer.Option(min=1, help="Cases of each set.")] = 126,
 ) -> None:
     """Measure, without sampling, how often a model names the right condition of held-out cases."""
-    from peft import PeftModel
     from rich.console import Console
     from rich.table import Column, Table
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from training.clinic.knowledge import KnowledgeError, load
     from training.clinic.naming import read_cases, score
@@ -115,17 +113,48 @@ def names(
     except KnowledgeError as error:
         Console().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
-    tokenizer = AutoTokenizer.from_pretrained(model)
     table = Table(Column("model", overflow="fold"), "cases", "of", "named right", "nats a name")
-    for adapter in adapters or [model]:
-        loaded = AutoModelForCausalLM.from_pretrained(model, dtype="float32")
-        if adapters:
-            loaded = PeftModel.from_pretrained(loaded, adapter).merge_and_unload()
+    for adapter in adapters or [None]:
+        loaded, tokenizer = _model(model, adapter)
         for name, cases in sets.items():
-            found = score(loaded.eval(), tokenizer, cases)
+            found = score(loaded, tokenizer, cases)
             share = f"{found.right / found.cases:.1%}"
-            table.add_row(str(adapter), name, str(found.cases), share, f"{found.nats:.2f}")
+            table.add_row(str(adapter or model), name, str(found.cases), share, f"{found.nats:.2f}")
     Console().print(table)
+
+
+@app.command("misnamed")
+def misnamed(
+    model: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A merged model, or RUN/base.")],
+    adapter: Annotated[Path | None, typer.Option(exists=True, file_okay=False, help="Of this base.")] = None,
+    cases: Annotated[int, typer.Option(min=1, help="Of each condition, from those that training may show.")] = 3,
+    count: Annotated[int, typer.Option(min=1, help="Conditions to list.")] = 45,
+    seed: Annotated[int, typer.Option(help="Everything follows from it.")] = 1,
+) -> None:
+    """List the conditions whose names a model loses most on, as a line for `emphasis` of a source."""
+    from rich.console import Console
+
+    from training.clinic.knowledge import load
+    from training.clinic.naming import training_cases, worst_named
+
+    loaded, tokenizer = _model(model, adapter)
+    found = worst_named(loaded, tokenizer, training_cases(load(), cases, seed))
+    total = sum(loss for _, loss in found) or 1.0
+    share = sum(loss for _, loss in found[:count]) / total
+    console = Console()
+    console.print(f"{min(count, len(found))} of {len(found)} conditions hold {share:.0%} of the loss", markup=False)
+    console.print(f"emphasis: [{', '.join(name for name, _ in found[:count])}]", markup=False, soft_wrap=True)
+
+
+def _model(path: Path, adapter: Path | None) -> tuple[Any, Any]:
+    """Model, with the adapter merged in where one is given, and tokenizer."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    loaded = AutoModelForCausalLM.from_pretrained(path, dtype="float32")
+    if adapter:
+        loaded = PeftModel.from_pretrained(loaded, adapter).merge_and_unload()
+    return loaded.eval(), AutoTokenizer.from_pretrained(path)
 
 
 def _split(name: str) -> Split:

@@ -6,17 +6,22 @@ the model's own probabilities: a name is right when each of its tokens is the li
 write at temperature 0 after the right names of the cases before it. No answer is graded here: for that there is `eval`.
 
     score(model, tokenizer, read_cases(Path("eval/data/fresh.jsonl"), load(), limit=126))
+    worst_named(model, tokenizer, training_cases(load(), each=3, seed=1))     # for `emphasis` of a source
 """
 
 from __future__ import annotations
 
 import json
+import random
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from training.clinic.cases import draw, tell
+from training.clinic.generate import known_conditions, split_of
 from training.clinic.knowledge import KnowledgeError
-from training.clinic.sheets import ITEMS, to_be_named
+from training.clinic.sheets import ITEMS, STYLES, to_be_named
 from training.tokens import encode
 
 if TYPE_CHECKING:
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
     from training.clinic.knowledge import Clinic, Condition
 
 Case = tuple[str, "Condition"]
+_DRAWS = 20
+"""Tries for each case: some conditions have few sets of findings that training may show."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,32 @@ def read_cases(file: Path, clinic: Clinic, limit: int | None = None) -> list[Cas
         cases.append((row["question"], clinic.conditions[condition]))
     step = max(1, len(cases) // (limit or len(cases)))
     return cases[::step][:limit]
+
+
+def training_cases(clinic: Clinic, each: int, seed: int) -> list[Case]:
+    """About `each` cases of every condition that training may name, told in the clinic's forms, in a drawn order.
+
+    None shows a held-out combination: what is learned next must not be chosen by what is held out.
+    """
+    rng = random.Random(f"{seed}/training cases")  # noqa: S311
+    cases: list[Case] = []
+    for presentation, condition in known_conditions(clinic):
+        drawn = (draw(condition, presentation, rng) for _ in range(each * _DRAWS))
+        usable = (patient for patient in drawn if patient and split_of(patient) == "train")
+        cases += [(tell(patient, rng.choice(STYLES), rng), condition) for patient in islice(usable, each)]
+    rng.shuffle(cases)
+    return cases
+
+
+def worst_named(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, cases: Sequence[Case]
+) -> list[tuple[str, float]]:
+    """Ids of the conditions of `cases` with the mean loss of their names in nats, the largest first."""
+    losses: dict[str, list[float]] = defaultdict(list)
+    for sheet in _batches(cases):
+        for (_, condition), (_, loss) in zip(sheet, _names(model, tokenizer, sheet), strict=True):
+            losses[condition.id].append(loss)
+    return sorted(((name, sum(all_) / len(all_)) for name, all_ in losses.items()), key=lambda pair: -pair[1])
 
 
 def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, cases: Sequence[Case]) -> Score:

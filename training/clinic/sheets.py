@@ -71,7 +71,8 @@ _FACTS: dict[Topic, int] = {
     "uncertainty": 1,
 }
 """How often a fact is of which topic: by what a model still lost on them that had learned nearly all."""
-_STYLES: tuple[Style, ...] = ("clinical", "lay", "letter", "referral", "notes", "triage", "structured")
+STYLES: tuple[Style, ...] = ("clinical", "lay", "letter", "referral", "notes", "triage", "structured")
+"""Forms in which a case of a sheet is told."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _undecided(
     patient = draw_undecided(condition, rivals, presentation, rng)
     if patient is None or patient.rival is None or split_of(patient) != "train":
         return None
-    told = " ".join(tell(patient, rng.choice(_STYLES), rng).split())
+    told = " ".join(tell(patient, rng.choice(STYLES), rng).split())
     case = told if with_options and rng.random() < _TOLD_SHARE else _listing(patient, patient.present)
     answer = undecided_between(patient.condition, patient.rival)
     if not with_options:
@@ -209,7 +210,7 @@ def _case_to_name(
     patient = replace(patient, present=tuple(shown))
     if split_of(patient) != "train" or also_explains(condition, shown, presentation):
         return None
-    text = tell(patient, rng.choice(_STYLES), rng)
+    text = tell(patient, rng.choice(STYLES), rng)
     told = " ".join(text.split()) if rng.random() < _TOLD_SHARE else _listing(patient, shown)
     return told, _named(condition)
 
@@ -246,7 +247,7 @@ def _case(
     patient = draw(condition, presentation, rng, hidden=hidden)
     if patient is None or split_of(patient) != "train":
         return None
-    text = tell(patient, rng.choice(_STYLES), rng)
+    text = tell(patient, rng.choice(STYLES), rng)
     if rng.random() < _TOLD_SHARE:
         return patient, " ".join(text.split())
     return patient, _listing(patient, rng.sample(patient.present, len(patient.present)))

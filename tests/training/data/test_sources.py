@@ -191,6 +191,15 @@ def test_open_cases_are_for_the_clinic_where_it_has_some(changes: dict[str, obje
         Source.model_validate({**settings, **changes})
 
 
+def test_an_emphasis_is_for_what_is_generated_and_names_conditions_that_training_may_know() -> None:
+    settings = {"kind": "sheets", "count": 2, "stages": ["sft"], "emphasis": ["croup"]}
+    assert len(load_source(Source.model_validate(settings), "sheets").rows) == 2
+    with pytest.raises(DataError, match="source sheets: emphasis: 'group' is no condition that training may know"):
+        load_source(Source.model_validate({**settings, "emphasis": ["group"]}), "sheets")
+    with pytest.raises(ValidationError, match="`emphasis` is for clinic and sheets"):
+        Source.model_validate({**settings, "kind": "vignettes", "count": None})
+
+
 def test_held_out_questions_are_from_the_clinic_that_stage_two_learns_from() -> None:
     first, second = Source(kind="clinic", count=5, stages=["sft"]), Source(kind="clinic", count=5, stages=["grpo"])
     limits = {"development_share": 0.1, "max_prompt_tokens": 9, "max_completion_tokens": 9}
