@@ -114,7 +114,8 @@ def names(
         Console().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     table = Table(Column("model", overflow="fold"), "cases", "of", "named right", "nats a name")
-    for adapter in adapters or [None]:
+    chosen: list[Path | None] = [*adapters] if adapters else [None]
+    for adapter in chosen:
         loaded, tokenizer = _model(model, adapter)
         for name, cases in sets.items():
             found = score(loaded, tokenizer, cases)
