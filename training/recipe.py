@@ -170,6 +170,9 @@ class Source(_Section):
     undecided_share: Annotated[float, Field(ge=0, le=1)] | None = None
     """Of the clinic's draws about diagnosis and treatment: those for which it tries to show only what two conditions
     explain alike, so that the answer is that the case is open; the clinic's own share (0.4) when left out."""
+    facts_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of the sheets: those that ask for nothing but facts; three in ten when left out. A model that has learned the
+    facts and still misses names needs fewer."""
     emphasis: list[str] = Field(default_factory=list)
     """Ids of conditions that come three times as often in the clinic's cases and sheets: those that an earlier part of
     the run names badly (`training clinic misnamed`)."""
@@ -198,6 +201,8 @@ class Source(_Section):
             raise ValueError("`nearly_wide` is for a clinic source of length brief")
         if self.undecided_share is not None and (self.kind != "clinic" or self.length == "brief"):
             raise ValueError("`undecided_share` is for a clinic source; brief cases are never open")
+        if self.facts_share is not None and self.kind != "sheets":
+            raise ValueError("`facts_share` is for sheets")
         if self.emphasis and self.kind not in ("clinic", "sheets"):
             raise ValueError("`emphasis` is for clinic and sheets, which are generated")
         if self.nearly_wide == "disputed" and self.stages != ["sft"]:

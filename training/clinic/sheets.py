@@ -7,10 +7,10 @@ fact in a tenth of the tokens. Many have options, because to find the letter of 
 that met options only in reasoned answers named the right condition and then wrote C under every question. What is held
 out from training is held out here too: the conditions, and the sets of findings that the held-out combinations show.
 
-There are three kinds. Some hold nothing but short cases to be named, for without the name nothing else is right. Few
-hold nothing but facts about conditions that are named: half of them did until a model knew 98 in 100 words of these,
-and still missed one name in eight. The rest mix both, and let a case be named and the fact chosen in one answer. Some
-of the cases are those told by hand, where such are given.
+There are three kinds. Some hold nothing but short cases to be named, for without the name nothing else is right. Some
+hold nothing but facts about conditions that are named; a model that knows these and still misses names needs few. The
+rest mix both, and let a case be named and the fact chosen in one answer. Some of the cases are those told by hand,
+where such are given.
 
     for sheet in sheets(load(), count=3000, seed=1): ...
 """
@@ -42,8 +42,10 @@ ITEMS: dict[SheetKind, int] = {"facts": 12, "names": 7, "mixed": 5}
 """Questions on a sheet of each kind."""
 
 _HEAD = "Answer each question in one line."
-_SHARES: dict[SheetKind, float] = {"facts": 0.1, "names": 0.4, "mixed": 0.5}
-"""Of the sheets."""
+FACTS_SHARE = 0.3
+"""Of the sheets: those that hold nothing but facts."""
+_NAMES_SHARE = 0.45
+"""Of the others: those that hold nothing but cases to be named."""
 _FINDINGS_NAMED = (2, 3, 4, 4, 5)
 """Of a case to be named: all that is known. Some have as few as cases that decide nothing, or that would tell."""
 _OPTIONS_SHARE = 0.5
@@ -85,7 +87,13 @@ class Sheet:
 
 
 def sheets(
-    clinic: Clinic, count: int, seed: int, by_hand: Sequence[Vignette] = (), emphasis: Sequence[str] = ()
+    clinic: Clinic,
+    count: int,
+    seed: int,
+    by_hand: Sequence[Vignette] = (),
+    *,
+    emphasis: Sequence[str] = (),
+    facts_share: float = FACTS_SHARE,
 ) -> Iterator[Sheet]:
     """Yield `count` distinct sheets; all conditions that training may name come equally often, but for an `emphasis`.
 
@@ -101,7 +109,9 @@ def sheets(
     seen: set[str] = set()
     while len(seen) < count:
         items: list[tuple[str, str]] = []
-        kind = rng.choices(list(_SHARES), list(_SHARES.values()))[0]
+        kind: SheetKind = "names" if rng.random() < _NAMES_SHARE else "mixed"
+        if rng.random() < facts_share:
+            kind = "facts"
         while len(items) < ITEMS[kind]:
             if not deck:
                 deck = rng.sample(pool, len(pool))

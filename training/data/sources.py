@@ -185,11 +185,15 @@ def _clinic_row(example: Example, source: Source, name: str) -> Row:
 def _write_sheets(source: Source, loaded: Loaded) -> None:
     from training.clinic import vignettes
     from training.clinic.knowledge import load
-    from training.clinic.sheets import sheets
+    from training.clinic.sheets import FACTS_SHARE, sheets
 
     clinic = load()
+    by_hand = vignettes.load(clinic)
+    share = FACTS_SHARE if source.facts_share is None else source.facts_share
     try:
-        made = list(sheets(clinic, source.count or 0, source.seed, vignettes.load(clinic), source.emphasis))
+        made = list(
+            sheets(clinic, source.count or 0, source.seed, by_hand, emphasis=source.emphasis, facts_share=share)
+        )
     except ValueError as error:
         raise DataError(f"source {loaded.name}: {error}") from error
     loaded.rows += [

@@ -196,6 +196,8 @@ def test_an_emphasis_is_for_what_is_generated_and_names_conditions_that_training
     assert len(load_source(Source.model_validate(settings), "sheets").rows) == 2
     with pytest.raises(DataError, match="source sheets: emphasis: 'group' is no condition that training may know"):
         load_source(Source.model_validate({**settings, "emphasis": ["group"]}), "sheets")
+    with pytest.raises(ValidationError, match="`facts_share` is for sheets"):
+        Source.model_validate({"kind": "examples", "stages": ["sft"], "facts_share": 0.1})
     with pytest.raises(ValidationError, match="`emphasis` is for clinic and sheets"):
         Source.model_validate({**settings, "kind": "vignettes", "count": None})
 
