@@ -68,6 +68,7 @@ _COMMON_WORDS = frozenset(
     ]
 )
 EMPHASISED = 3
+"""How many times as often a condition of an emphasis comes."""
 _MAX_MISSES = 10_000
 """Draws in a row that gave nothing new, after which the clinic counts as exhausted."""
 
