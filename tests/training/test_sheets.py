@@ -69,10 +69,14 @@ def test_some_sheets_ask_for_nothing_but_facts_of_conditions_by_name(clinic: Cli
 def test_a_third_of_the_sheets_ask_for_nothing_but_the_names_of_short_cases(made: list[Sheet]) -> None:
     naming = of_kind(made, "names")
     assert 0.2 * COUNT < len(naming) < 0.45 * COUNT
+    forms: set[bool] = set()
     for sheet in naming:
         for question, answer in zip(lines(sheet.prompt), lines(sheet.completion), strict=True):
             assert re.fullmatch(r"They (point to: [^.]+|fit .+ and .+ alike)\.", answer)
-            assert question.strip()
+            listed = question[0].islower() and not question.endswith(("?", '"'))
+            forms.add(listed)
+            assert not listed or len(question.split("; ")) <= 5
+    assert forms == {True, False}, "some cases are lists of findings, others are told"
 
 
 def test_some_cases_are_explained_by_two_conditions_alike_and_the_answer_says_so(
