@@ -27,6 +27,8 @@ CARD_NAME = "MODEL_CARD.md"
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _STAGES = {"sft": "supervised fine-tuning", "grpo": "GRPO", "quantize": "compression"}
 _LICENCES = {"apache-2.0": "apache-2.0", "mit": "mit", "cc-by-4.0": "cc-by-4.0", "cc-by-nc-4.0": "cc-by-nc-4.0"}
+_OWN_COLUMNS = {"kind", "reference", "revision", "count", "licence", "attribution", "stages"}
+_LONGEST_LIST = 10
 _HUB_REPOSITORY = re.compile(r"[\w][\w.-]*/[\w.-]+")
 
 
@@ -104,7 +106,6 @@ def render(manifest: Manifest, sources: Sources) -> str:
         "gigabytes": lambda size: f"{size / 1e9:.2f} GB",
         "stage_title": lambda kind: _STAGES[kind],
     }
-    recipe = sources.recipe["recipe"] if sources.recipe else None
     ran = {stage.kind for stage in manifest.stages}
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         header=_header(manifest, sources),
@@ -117,7 +118,7 @@ def render(manifest: Manifest, sources: Sources) -> str:
         shipped=sources.shipped,
         compression=sources.compression,
         parameters=list(_parameters(sources.recipe, ran)) if sources.recipe else [],
-        sources=_data_sources(recipe, ran) if recipe else [],
+        sources=_data_sources(sources.recipe, ran) if sources.recipe else [],
         evaluations=[evaluation(each, manifest) for each in sources.results],
         others=beside(sources.results, sources.others),
         comparison=sources.comparison,
@@ -175,10 +176,11 @@ def _parameters(recorded: dict[str, Any], ran: Collection[str]) -> Iterator[tupl
                 yield place, value, origins[place]
 
 
-def _data_sources(recipe: dict[str, Any], ran: Collection[str]) -> list[dict[str, str]]:
+def _data_sources(recorded: dict[str, Any], ran: Collection[str]) -> list[dict[str, str]]:
     """One row a source that a stage which ran has learned from, by what the recipe says of it."""
     rows = []
-    for source in (recipe.get("data") or {}).get("sources", []):
+    stated: dict[str, str] = recorded.get("origins", {})
+    for index, source in enumerate((recorded["recipe"].get("data") or {}).get("sources", [])):
         kind = source.get("kind", "")
         stages = [stage for stage in source.get("stages", []) if stage in ran]
         if not stages:
@@ -196,10 +198,27 @@ def _data_sources(recipe: dict[str, Any], ran: Collection[str]) -> list[dict[str
                 "revision": str(source.get("revision") or ""),
                 "rows": str(source.get("count") or "all"),
                 "stages": ", ".join(stages),
+                "settings": _settings(source, [name for name in stated if name.startswith(f"data.sources.{index}.")]),
                 "licence": str(source.get("licence") or ("Apache-2.0" if kind in ours else "see the source")),
             }
         )
     return rows
+
+
+def _settings(source: dict[str, Any], stated: Collection[str]) -> str:
+    """What the recipe says of how a source is drawn, beside what has its own column; of a long list, its length."""
+    names = dict.fromkeys(place.split(".")[3] for place in stated)
+    parts = []
+    for name in names:
+        if name in _OWN_COLUMNS:
+            continue
+        value = source.get(name)
+        if isinstance(value, list) and value:
+            value = ", ".join(map(str, value)) if len(value) <= _LONGEST_LIST else f"{len(value)} (in the recipe)"
+        elif isinstance(value, dict):
+            value = ", ".join(f"{key} {each}" for key, each in value.items() if each is not None)
+        parts.append(f"{name} {value}")
+    return "; ".join(parts)
 
 
 def _belongs(recorded: dict[str, Any], manifest: Manifest) -> bool:
