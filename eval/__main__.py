@@ -195,13 +195,18 @@ def reliance(
     """Show what the answers of a run become with the thinking cut off or exchanged; writes reliance.json."""
     import asyncio
 
+    from rich.progress import Progress
+
     from eval.graded import load_run
-    from eval.reliance import measure, print_reliance, save, subjects_of
+    from eval.reliance import THINKING, measure, print_reliance, save, subjects_of
 
     console = _console()
     try:
         run = load_run(directory)
-        found = asyncio.run(measure(base_url, run, subjects_of(run, limit or None)))
+        subjects = subjects_of(run, limit or None)
+        with Progress(console=console, transient=True) as progress:
+            bar = progress.add_task("answers", total=len(subjects) * len(THINKING))
+            found = asyncio.run(measure(base_url, run, subjects, lambda: progress.advance(bar)))
         print_reliance(console, found)
         console.print(f"wrote {save(run, found)}", markup=False)
     except _expected_errors() as error:

@@ -25,6 +25,7 @@ from eval.stats import Comparison, Interval, compare, holm, wilson
 from gazal.trace import parse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from rich.console import Console
@@ -36,7 +37,7 @@ Thinking = Literal["own", "without_last_step", "none", "another_case"]
 THINKING: tuple[Thinking, ...] = get_args(Thinking)
 FILE_NAME = "reliance.json"
 MAX_TOKENS = 384
-CONCURRENCY = 8
+CONCURRENCY = 32
 ATTEMPTS = 3
 
 
@@ -114,8 +115,10 @@ def prompt_of(subject: Subject, thinking: Thinking) -> str:
     )
 
 
-async def measure(base_url: str, run: GradedRun, subjects: list[Subject]) -> Reliance:
-    """Ask every subject under every condition. Raises EndpointError or RunError."""
+async def measure(
+    base_url: str, run: GradedRun, subjects: list[Subject], answered: Callable[[], None] | None = None
+) -> Reliance:
+    """Ask every subject under every condition; `answered` is called at each reply. Raises EndpointError or RunError."""
     async with Endpoint(base_url.rstrip("/")) as endpoint:
         served = await endpoint.served(None)
         if served.artifact != run.plan.artifact:
@@ -125,7 +128,14 @@ async def measure(base_url: str, run: GradedRun, subjects: list[Subject]) -> Rel
             )
         slots = asyncio.Semaphore(CONCURRENCY)
         asked = [(thinking, subject) for thinking in THINKING for subject in subjects]
-        labels = await asyncio.gather(*(_label(endpoint, served.model, slots, *each) for each in asked))
+
+        async def ask(thinking: Thinking, subject: Subject) -> str | None:
+            label = await _label(endpoint, served.model, slots, thinking, subject)
+            if answered:
+                answered()
+            return label
+
+        labels = await asyncio.gather(*(ask(*each) for each in asked))
     said: dict[Thinking, list[str | None]] = {thinking: [] for thinking in THINKING}
     for (thinking, _), label in zip(asked, labels, strict=True):
         said[thinking].append(label)

@@ -143,8 +143,10 @@ async def test_a_model_that_follows_its_thinking_loses_without_it(tmp_path: Path
     subjects = subjects_of(run, None)
     thinker = Thinker(busy=2)
     async with serving(thinker) as url:  # type: ignore[arg-type]
-        found = await measure(url, run, subjects)
+        answers: list[None] = []
+        found = await measure(url, run, subjects, lambda: answers.append(None))
     own, without_last, none, another = found.conditions
+    assert len(answers) == 4 * 40
     assert len(thinker.bodies) == 4 * 40
     assert (own.right, own.difference) == (40, None)
     assert without_last.right == none.right == 10
