@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--output", type=Path, default=IMAGES)
     options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         good = stack.enter_context(page_over(options.server_url))
         broken = stack.enter_context(page_over(f"http://127.0.0.1:{free_port()}"))
@@ -53,7 +54,8 @@ def take(browser: Browser, good: str, broken: str, output: Path) -> None:
     """Every state once, on fresh pages."""
     with opened(browser, good, width=1280, height=900) as page:
         run(page, "emergency")
-        page.wait_for_selector("#gz-view .gz-run")
+        page.wait_for_selector("#gz-view .gz-running")
+        page.wait_for_function("Math.abs(document.querySelector('#gz-view').getBoundingClientRect().top) < 40")
         save(page.screenshot(), output / "ui-running.png")
         page.wait_for_selector(DONE)
         page.click("#gz-view .gz-reasoning summary")
