@@ -16,7 +16,10 @@ MANIFEST = load_manifest(SHIPPED)
 
 
 RECORDINGS = sorted((ROOT / "ui" / "recordings").glob("*.jsonl"))
-BASELINE = json.loads((ROOT / "eval" / "baselines" / "nano.json").read_text(encoding="utf-8"))
+BASELINE, BENCHMARKS = (
+    json.loads((ROOT / "eval" / "baselines" / name).read_text(encoding="utf-8"))
+    for name in ("nano.json", "nano-benchmarks.json")
+)
 
 
 def test_its_card_and_its_training_report_are_its_own() -> None:
@@ -33,9 +36,10 @@ def test_the_baseline_of_the_gate_was_measured_on_it() -> None:
     assert {"gazal_fresh", "gazal_combinations", "gazal_conditions"} <= set(BASELINE["tasks"])
 
 
-def test_the_card_shows_the_figures_of_the_baseline() -> None:
+def test_the_card_shows_the_figures_of_the_clinic_and_of_the_benchmarks() -> None:
+    assert BENCHMARKS["artifact"] == MANIFEST.digest
     card = (SHIPPED / "MODEL_CARD.md").read_text(encoding="utf-8")
-    for task in BASELINE["tasks"].values():
+    for task in (BASELINE["tasks"] | BENCHMARKS["tasks"]).values():
         assert f"| {task['title']} | {task['questions']} | {task['strict']['value']:.1%} |" in card
 
 
