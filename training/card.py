@@ -28,7 +28,6 @@ TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _STAGES = {"sft": "supervised fine-tuning", "grpo": "GRPO", "quantize": "compression"}
 _LICENCES = {"apache-2.0": "apache-2.0", "mit": "mit", "cc-by-4.0": "cc-by-4.0", "cc-by-nc-4.0": "cc-by-nc-4.0"}
 _OWN_COLUMNS = {"kind", "reference", "revision", "count", "licence", "attribution", "stages"}
-_LONGEST_LIST = 10
 _HUB_REPOSITORY = re.compile(r"[\w][\w.-]*/[\w.-]+")
 
 
@@ -206,15 +205,15 @@ def _data_sources(recorded: dict[str, Any], ran: Collection[str]) -> list[dict[s
 
 
 def _settings(source: dict[str, Any], stated: Collection[str]) -> str:
-    """What the recipe says of how a source is drawn, beside what has its own column; of a long list, its length."""
+    """What the recipe says of how a source is drawn, beside what has a column of its own."""
     names = dict.fromkeys(place.split(".")[3] for place in stated)
     parts = []
     for name in names:
         if name in _OWN_COLUMNS:
             continue
         value = source.get(name)
-        if isinstance(value, list) and value:
-            value = ", ".join(map(str, value)) if len(value) <= _LONGEST_LIST else f"{len(value)} (in the recipe)"
+        if isinstance(value, list):
+            value = ", ".join(map(str, value))
         elif isinstance(value, dict):
             value = ", ".join(f"{key} {each}" for key, each in value.items() if each is not None)
         parts.append(f"{name} {value}")
