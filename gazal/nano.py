@@ -1,8 +1,9 @@
 """gazal-r1-nano: the adapters that this repository ships, merged into the embedded base on first use.
 
 `artifacts/nano/` holds what training made and nobody can compute: the adapter of each stage, tokenizer, configuration,
-and the manifest of the merged weights, beside the card and the report of the training. The weights themselves are made
-here, bit for bit those that were trained and measured, or not at all: their digest is checked against the manifest.
+and the manifest of the merged weights, beside the card, the report and the recipe of the training. The weights
+themselves are made here, bit for bit those that were trained and measured, or not at all: their digest is checked
+against the manifest.
 
 Run as a program, because torch should live in a process that ends:
 
@@ -21,6 +22,8 @@ from gazal.artifact import MANIFEST_NAME, ArtifactError, Manifest, hash_files, l
 
 SHIPPED = Path(__file__).parents[1] / "artifacts" / "nano"
 """Where the repository keeps the shipped adapters; absent from an installation without the repository."""
+RECIPE_NAME = "training-recipe.json"
+"""What the run recorded of its recipe, beside the report; `training run` takes it as it is."""
 STAGES = ("stage-1", "stage-2")
 """Directories of the adapters, in the order in which they are merged; a stage that was not run has none."""
 
@@ -66,7 +69,7 @@ def merge_stages(base: Path, shipped: Path, target: Path) -> None:
                 merge(current, shipped / stage, Path(scratch) / stage)
                 current = Path(scratch) / stage
         for path in shipped.iterdir():
-            if path.is_file() and path.suffix not in (".md", ".html") and path.name != MANIFEST_NAME:
+            if path.is_file() and path.suffix not in (".md", ".html") and path.name not in (MANIFEST_NAME, RECIPE_NAME):
                 shutil.copy2(path, current / path.name)
         current.rename(target)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gazal.artifact import Manifest, artifact_files, load_manifest
-from gazal.nano import STAGES
+from gazal.nano import RECIPE_NAME, STAGES
 from training.card_figures import CardError, Measured, beside, evaluation, read, read_json
 from training.runs import START_KEY
 
@@ -60,14 +60,16 @@ def write_card(
     recipe: Path | None = None,
     repository: str | None = None,
 ) -> str:
-    """The card of an artifact directory. `recipe` is a run's recipe.json; by default the one of the run it lies in.
+    """The card of an artifact directory. `recipe` is a run's recipe.json; by default that of the run it lies in or the
+    one that was shipped with it.
 
     `results` are evaluations of the artifact, `others` those of models to show beside it: files or run directories.
     Raises CardError when a file that was named cannot be used, ArtifactError when there is no manifest.
     """
     manifest = load_manifest(artifact)
     run = next((each for each in artifact.resolve().parents[:2] if (each / "recipe.json").is_file()), None)
-    found = recipe or (run / "recipe.json" if run else None)
+    shipped = artifact / RECIPE_NAME
+    found = recipe or (run / "recipe.json" if run else shipped if shipped.is_file() else None)
     recorded = read_json(found) if found else None
     if recorded is not None and not _belongs(recorded, manifest):
         if recipe:

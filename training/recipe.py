@@ -423,10 +423,14 @@ class LoadedRecipe:
 
 
 def load(path: Path) -> LoadedRecipe:
-    """Read and check a recipe file. Raises RecipeError."""
+    """Read and check a recipe file, or the `recipe.json` that a run recorded. Raises RecipeError."""
     origins: dict[str, Origin] = {}
     try:
-        tree = _plain(yaml.load(path.read_text(encoding="utf-8"), Loader=_TaggedLoader), "", origins)  # noqa: S506
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_TaggedLoader)  # noqa: S506
+        if isinstance(tree, dict) and tree.keys() == {"recipe", "origins"}:
+            tree, origins = tree["recipe"], tree["origins"]
+        else:
+            tree = _plain(tree, "", origins)
     except FileNotFoundError as error:
         raise RecipeError(f"{path} does not exist") from error
     except yaml.YAMLError as error:

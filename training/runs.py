@@ -106,6 +106,11 @@ class RunDirectory:
         return self.path / "data"
 
     @property
+    def recipe(self) -> Path:
+        """Every value of the recipe that the run was started with, resolved, with its origin."""
+        return self.path / "recipe.json"
+
+    @property
     def report(self) -> Path:
         """The page that shows the run."""
         return self.path / "report.html"
@@ -126,7 +131,7 @@ def open_run(loaded: LoadedRecipe, path: Path) -> RunDirectory:
     Raises RunError when the directory holds a run of another recipe or something else.
     """
     path = path.expanduser().resolve()
-    recorded = path / "recipe.json"
+    recorded = RunDirectory(path).recipe
     if recorded.is_file():
         before = json.loads(recorded.read_text(encoding="utf-8"))["recipe"]
         difference = _first_difference(before, loaded.recipe.model_dump(mode="json"))
@@ -146,7 +151,7 @@ def read_recipe(run: Path) -> Recipe:
     from training.recipe import Recipe
 
     try:
-        return Recipe.model_validate(json.loads((run / "recipe.json").read_text(encoding="utf-8"))["recipe"])
+        return Recipe.model_validate(json.loads(RunDirectory(run).recipe.read_text(encoding="utf-8"))["recipe"])
     except FileNotFoundError as error:
         raise RunError(f"{run} is no run: it has no recipe.json") from error
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gazal.artifact import Manifest, load_manifest
 from gazal.models import resolve
-from gazal.nano import STAGES, build
+from gazal.nano import RECIPE_NAME, STAGES, build
 from training.runs import RunDirectory, RunError, StageKind, write_json
 
 MAX_BYTES = 32 << 20
@@ -26,7 +26,7 @@ _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
 def ship(run_path: Path, target: Path) -> Manifest:
-    """Write adapters, tokenizer, configuration, manifest and report of a run to `target`, replacing what is there.
+    """Write adapters, tokenizer, settings, manifest, report and recipe of a run to `target`, replacing what is there.
 
     The last merged stage is what is shipped. Raises RunError when the run has none, when the adapters are too large or
     when merging them again does not give the run's own weights.
@@ -47,8 +47,9 @@ def ship(run_path: Path, target: Path) -> Manifest:
         size = sum(path.stat().st_size for path in partial.rglob("*.safetensors"))
         if size > MAX_BYTES:
             raise RunError(f"the adapters have {size >> 20} MiB and {MAX_BYTES >> 20} may be shipped; lower the rank")
-        if run.report.is_file():
-            shutil.copy2(run.report, partial / REPORT_NAME)
+        for recorded, name in ((run.report, REPORT_NAME), (run.recipe, RECIPE_NAME)):
+            if recorded.is_file():
+                shutil.copy2(recorded, partial / name)
         build(resolve("nano-base").path, partial, Path(scratch) / "merged")
         for path in target.glob("*.md"):
             shutil.copy2(path, partial / path.name)

@@ -83,6 +83,7 @@ def made(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).save(directory)
     (directory / "MODEL_CARD.md").write_text("a card")
     (directory / "training-report.html").write_text("a report")
+    (directory / "training-recipe.json").write_text("a recipe")
     return directory
 
 

@@ -164,6 +164,13 @@ def test_the_recipe_of_another_run_is_not_used(artifact: Path) -> None:
         write_card(artifact, recipe=artifact.parents[1] / "recipe.json")
 
 
+def test_the_recipe_that_was_shipped_is_used(artifact: Path) -> None:
+    recorded = record()
+    (artifact / "training-recipe.json").write_text(json.dumps(recorded))
+    describe(artifact, stages=[stage(recipe=identity(recorded))])
+    assert "| sft." in write_card(artifact)
+
+
 def test_the_comparison_of_the_stages_is_shown_for_the_second_stage(artifact: Path) -> None:
     recorded = record()
     run = artifact.parents[1]

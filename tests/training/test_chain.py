@@ -100,6 +100,7 @@ def test_what_is_shipped_becomes_the_runs_own_weights_again(
     target.mkdir()
     (target / "MODEL_CARD.md").write_text("kept")
     merged.report.write_text("how it was trained")
+    merged.recipe.write_text("with what")
     manifest = ship(merged.path, target)
     assert load_manifest(target) == manifest == load_manifest(newest_merged(merged))
     assert {path.name for path in target.rglob("*.safetensors")} == {"adapter_model.safetensors"}
@@ -108,6 +109,7 @@ def test_what_is_shipped_becomes_the_runs_own_weights_again(
     assert '"a test"' in settings
     assert (target / "MODEL_CARD.md").read_text() == "kept"
     assert (target / "training-report.html").read_text() == "how it was trained"
+    assert (target / "training-recipe.json").read_text() == "with what"
 
 
 def newest_merged(run: RunDirectory) -> Path:

@@ -29,6 +29,11 @@ def test_the_resolved_recipe_and_its_origins_are_kept(tmp_path: Path) -> None:
     assert "torch" in json.loads((run.path / "environment.json").read_text())["libraries"]
 
 
+def test_what_a_run_recorded_is_a_recipe(tmp_path: Path) -> None:
+    loaded = load(TINY)
+    assert load(open_run(loaded, tmp_path / "run").recipe) == loaded
+
+
 def test_the_same_recipe_is_found_again_and_another_is_refused_by_field(tmp_path: Path) -> None:
     loaded = load(TINY)
     open_run(loaded, tmp_path / "run")
