@@ -97,7 +97,7 @@ def test_every_stage_shows_its_hashes_and_figures(artifact: Path) -> None:
 
 def test_a_stage_that_was_not_run_is_not_claimed(artifact: Path) -> None:
     describe(artifact, stages=[stage()])
-    assert "supervised fine-tuning, then merged weights. Its stage 2, GRPO, was not run." in write_card(artifact)
+    assert "supervised fine-tuning, then merged weights. It has no stage 2 (GRPO)." in write_card(artifact)
     describe(artifact, stages=[stage(), stage("grpo")])
     assert "supervised fine-tuning, then GRPO, then merged weights." in write_card(artifact)
 
