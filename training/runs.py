@@ -131,7 +131,8 @@ def open_run(loaded: LoadedRecipe, path: Path) -> RunDirectory:
     Raises RunError when the directory holds a run of another recipe or something else.
     """
     path = path.expanduser().resolve()
-    recorded = RunDirectory(path).recipe
+    run = RunDirectory(path)
+    recorded = run.recipe
     if recorded.is_file():
         before = json.loads(recorded.read_text(encoding="utf-8"))["recipe"]
         difference = _first_difference(before, loaded.recipe.model_dump(mode="json"))
@@ -143,7 +144,7 @@ def open_run(loaded: LoadedRecipe, path: Path) -> RunDirectory:
     if not recorded.is_file():
         write_json(path / "environment.json", environment())
         write_json(recorded, {"recipe": loaded.recipe.model_dump(mode="json"), "origins": loaded.origins})
-    return RunDirectory(path)
+    return run
 
 
 def read_recipe(run: Path) -> Recipe:
