@@ -133,6 +133,29 @@ def run(recipe: RecipeFile, output: Output = None, dry_run: DryRun = False, trac
             chain.whole()
 
 
+@app.command("branch")
+def branch(
+    source: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A run with a merged stage 1.")],
+    recipe: RecipeFile,
+    output: Output = None,
+) -> None:
+    """Start another run from a run's stage 1, to try other settings of stage 2; `training run` goes on from there."""
+    from rich.console import Console
+
+    from training.branch import branch as make_branch
+    from training.recipe import load
+    from training.runs import locked
+
+    console = Console()
+    with _sentences(console):
+        loaded = load(recipe)
+        directory = output or Path("runs") / loaded.recipe.name
+        with locked(directory):
+            run = make_branch(loaded, source, directory)
+        console.print(f"{run.path} has stage 1 of {source}; go on with:", markup=False, soft_wrap=True)
+        console.print(f"python -m training run {recipe} --output {directory}", markup=False, soft_wrap=True)
+
+
 @app.command("merge")
 def merge(
     run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A run directory.")],

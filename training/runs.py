@@ -135,9 +135,12 @@ def open_run(loaded: LoadedRecipe, path: Path) -> RunDirectory:
     recorded = run.recipe
     if recorded.is_file():
         before = json.loads(recorded.read_text(encoding="utf-8"))["recipe"]
-        difference = _first_difference(before, loaded.recipe.model_dump(mode="json"))
+        difference = first_difference(before, loaded.recipe.model_dump(mode="json"))
         if difference:
-            raise RunError(f"{path} holds a run of another recipe (it differs at {difference}); give another --output")
+            stage_one = ", with its stage 1 by `python -m training branch`" if difference.startswith("grpo") else ""
+            raise RunError(
+                f"{path} holds a run of another recipe (it differs at {difference}); give another --output{stage_one}"
+            )
     elif path.exists() and any(each for each in path.iterdir() if each.name != ".lock"):
         raise RunError(f"{path} holds something else than a run; give an empty or new --output")
     path.mkdir(parents=True, exist_ok=True)
@@ -202,10 +205,11 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _first_difference(one: Any, other: Any, place: str = "") -> str:  # noqa: ANN401
+def first_difference(one: Any, other: Any, place: str = "") -> str:  # noqa: ANN401
+    """Where two trees of plain values differ first, as `sft.optimisation.steps`; empty when they are alike."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in sorted(one.keys() | other.keys()):
-            found = _first_difference(one.get(key), other.get(key), f"{place}.{key}" if place else key)
+            found = first_difference(one.get(key), other.get(key), f"{place}.{key}" if place else key)
             if found:
                 return found
         return ""
