@@ -8,6 +8,7 @@ A finished adapter is kept in the precision of its base (`store`): what is merge
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from training.dora import NormClock, cache_norms, check_magnitudes
@@ -74,6 +75,17 @@ def record_start(directory: Path, target: Path) -> None:
     """Write which adapter a stage begins from, with its sha256: the directory may hold another one later."""
     weights = directory / "adapter_model.safetensors"
     write_json(target, {"adapter": str(directory), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()})
+
+
+def check_start(directory: Path, recorded: Path) -> None:
+    """Refuse to go on with another adapter than the one that a stage began from. Raises RunError."""
+    weights = directory / "adapter_model.safetensors"
+    began = json.loads(recorded.read_text(encoding="utf-8"))["sha256"]
+    if not weights.is_file() or hashlib.sha256(weights.read_bytes()).hexdigest() != began:
+        raise RunError(
+            f"sft.start_from: {directory} no longer holds the adapter that this run began from (sha256 {began[:12]}), "
+            "of which sft.start_share goes into the finished one; bring it back and run the same command again"
+        )
 
 
 def store(directory: Path, precision: str) -> None:

@@ -324,13 +324,17 @@ class Sft(_Section):
     """Pack several examples into sequences of this length; needs attention that keeps them apart."""
     start_from: str | None = None
     """Directory of an adapter to go on from in place of a fresh one, of the same kind; the optimiser starts anew."""
+    start_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of `start_from` in the finished adapter, the rest is what was trained: 0.5 is their mean (WiSE-FT)."""
     int8_base: bool = False
     """Multiply with the frozen base in 8-bit integers and compute all else in float32; for a CPU (`training.int8`)."""
     compiled: bool = False
     """Compile the decoder layers (torch.compile), for a CPU with a C++ compiler; it takes two minutes at the start."""
 
     @model_validator(mode="after")
-    def _compiles_integers(self) -> Self:
+    def _complete(self) -> Self:
+        if self.start_share and self.start_from is None:
+            raise ValueError("start_share is the share of start_from; name that adapter too")
         if self.compiled and not (self.int8_base and self.adapter.dora):
             raise ValueError("compiled needs int8_base and adapter.dora: what is compiled is DoRA in float32")
         return self

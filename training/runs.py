@@ -134,7 +134,7 @@ def open_run(loaded: LoadedRecipe, path: Path) -> RunDirectory:
     run = RunDirectory(path)
     recorded = run.recipe
     if recorded.is_file():
-        before = json.loads(recorded.read_text(encoding="utf-8"))["recipe"]
+        before = read_recipe(path).model_dump(mode="json")
         difference = first_difference(before, loaded.recipe.model_dump(mode="json"))
         if difference:
             stage_one = ", with its stage 1 by `python -m training branch`" if difference.startswith("grpo") else ""

@@ -16,8 +16,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from training.adapter import adapt, begin_from, record_start, store
+from training.adapter import adapt, begin_from, check_start, record_start, store
 from training.attention import implementation
+from training.average import blend
 from training.checkpoints import CheckpointRecorder, newest
 from training.compiled import compile_layers
 from training.distribution import on_main, prepare_sharding, save_adapter
@@ -126,7 +127,10 @@ def train(
         on_main(lambda: record_start(Path(start), stage.started_from))
     began_s = time.monotonic()
     trainer.train(resume_from_checkpoint=_text(on_main(lambda: newest(stage.checkpoints))))
-    finish(trainer, recipe, stage, time.monotonic() - began_s)
+    earlier = (Path(start), recipe.sft.start_share) if start is not None and recipe.sft.start_share else None
+    if earlier:
+        on_main(lambda: check_start(earlier[0], stage.started_from))
+    finish(trainer, recipe, stage, time.monotonic() - began_s, earlier)
 
 
 def _adapted(recipe: Recipe, base: PreparedBase, tokens: torch.Tensor) -> tuple[PeftModel, NormClock]:
@@ -203,12 +207,23 @@ def common_arguments(recipe: Recipe, settings: Optimisation, output: Path, track
     }
 
 
-def finish(trainer: Any, recipe: Recipe, stage: StageDirectory, seconds: float) -> None:  # noqa: ANN401
-    """Save the adapter, and what the training gave; the adapter's directory appears last and whole."""
+def finish(
+    trainer: Any,  # noqa: ANN401
+    recipe: Recipe,
+    stage: StageDirectory,
+    seconds: float,
+    earlier: tuple[Path, float] | None = None,
+) -> None:
+    """Save the adapter, and what the training gave; the adapter's directory appears last and whole.
+
+    `earlier` is an adapter of which the saved one takes that share.
+    """
     partial = stage.path / ".adapter.partial"
     save_adapter(trainer, partial)
     if not trainer.accelerator.is_main_process:
         return
+    if earlier:
+        blend(partial, *earlier)
     store(partial, recipe.precision)
     trained = [row for row in read_metrics(stage.metrics) if row.get("loss") is not None]
     write_json(

@@ -1,4 +1,4 @@
-"""The mean of adapters of one run."""
+"""The mean of adapters of one run, and the share of an earlier one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from training.average import average
+from training.average import average, blend
 from training.runs import RunError
 
 if TYPE_CHECKING:
@@ -42,6 +42,16 @@ def test_adapters_of_another_kind_are_refused_and_nothing_is_written(tmp_path: P
     with pytest.raises(RunError, match=r"has no adapter_model\.safetensors"):
         average([first, tmp_path / "empty"], tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
+
+
+def test_a_share_of_an_earlier_adapter_is_taken_in_place(tmp_path: Path) -> None:
+    trained, start = adapter(tmp_path / "trained", 4.0), adapter(tmp_path / "start", 1.0)
+    blend(trained, start, 0.25)
+    torch.testing.assert_close(
+        load_file(trained / "adapter_model.safetensors")["lora_A.weight"], torch.full((4, 3), 3.25)
+    )
+    with pytest.raises(RunError, match=r"r of .*other is 8, of .*trained 4"):
+        blend(trained, adapter(tmp_path / "other", 1.0, rank=8), 0.5)
 
 
 def test_one_adapter_has_no_mean_and_no_directory_is_overwritten(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_origins_are_recorded_by_place(large: LoadedRecipe) -> None:
         ("  revision: !ours 9216db5781bf21249d130ec9da846c4624c16137\n", "", "needs a revision"),
         ("decay_ratio: !ours 0.2", "decay_ratio: !ours 0.99", "together exceed 1"),
         ("\nsft:\n", "\nsft:\n  compiled: !ours true\n", "compiled needs int8_base and adapter.dora"),
+        ("\nsft:\n", "\nsft:\n  start_share: !ours 0.5\n", "start_share is the share of start_from"),
         ("kind: !card hub", "kind: !card clinic", "takes a count and no reference"),
         ("learning_rate: !ours 5.0e-6", "learning_rate: !ours 5", "sft.optimisation.learning_rate"),
         ("name: gazal-r1-32b", "name: [", "recipe.yaml"),

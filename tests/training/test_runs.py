@@ -42,6 +42,14 @@ def test_the_same_recipe_is_found_again_and_another_is_refused_by_field(tmp_path
         open_run(changed(loaded, 7), tmp_path / "run")
 
 
+def test_a_run_from_before_a_field_was_added_is_found_again(tmp_path: Path) -> None:
+    run = open_run(load(TINY), tmp_path / "run")
+    recorded = json.loads(run.recipe.read_text())
+    del recorded["recipe"]["sft"]["start_share"]
+    run.recipe.write_text(json.dumps(recorded))
+    assert open_run(load(TINY), tmp_path / "run").path == run.path
+
+
 def test_a_directory_with_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(RunError, match="something else than a run"):

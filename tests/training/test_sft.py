@@ -26,6 +26,7 @@ from training.tokens import encode
 from training.watch import read_metrics
 
 needs_a_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler on this machine")
+WEIGHTS = "adapter_model.safetensors"
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
@@ -50,7 +51,7 @@ def whole(small: Any, tmp_path_factory: pytest.TempPathFactory) -> StageDirector
 
 
 def test_it_leaves_an_adapter_with_magnitudes_tokens_and_figures(whole: StageDirectory) -> None:
-    adapter = load_file(whole.adapter / "adapter_model.safetensors")
+    adapter = load_file(whole.adapter / WEIGHTS)
     magnitudes = [tensor for name, tensor in adapter.items() if "magnitude" in name]
     assert len(magnitudes) == 14
     assert {tensor.dtype for tensor in magnitudes} == {torch.float32}
@@ -92,10 +93,7 @@ def test_compiled_and_with_the_base_in_integers_it_learns_nearly_the_same(
     assert near.keys() == exact.keys()
     assert near != exact
     assert near == pytest.approx(exact, rel=0.01)
-    assert (
-        load_file(stage.adapter / "adapter_model.safetensors").keys()
-        == load_file(whole.adapter / "adapter_model.safetensors").keys()
-    )
+    assert load_file(stage.adapter / WEIGHTS).keys() == load_file(whole.adapter / WEIGHTS).keys()
 
 
 def test_it_goes_on_from_an_earlier_adapter(small: Any, whole: StageDirectory, tmp_path: Path) -> None:
@@ -108,7 +106,44 @@ def test_it_goes_on_from_an_earlier_adapter(small: Any, whole: StageDirectory, t
     train(again, small.base, small.rows, small.rows[:4], stage)
     assert last_development_loss(stage) == pytest.approx(earlier, rel=1e-4)
     recorded = json.loads(stage.started_from.read_text())
-    assert recorded["sha256"] == sha256((whole.adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
+    assert recorded["sha256"] == sha256((whole.adapter / WEIGHTS).read_bytes()).hexdigest()
+
+
+def test_the_finished_adapter_takes_its_share_of_the_one_it_began_from(
+    small: Any, whole: StageDirectory, tmp_path: Path
+) -> None:
+    began = tmp_path / "began"
+    shutil.copytree(whole.adapter, began)
+    stage = StageDirectory(tmp_path / "sft")
+    recipe = roomy(
+        small, sft__start_from=str(began), sft__start_share=0.25, sft__optimisation__steps=1,
+        sft__optimisation__checkpoint_every=1, sft__optimisation__learning_rate=0.1,
+    )  # fmt: skip
+    train(recipe, small.base, small.rows, [], stage)
+    directories = (began, stage.checkpoints / "checkpoint-1", stage.adapter)
+    earlier, trained, mixed = (load_file(each / WEIGHTS) for each in directories)
+    moved = 0.0
+    for name, tensor in mixed.items():
+        expected = 0.25 * earlier[name].float() + 0.75 * trained[name].float()
+        torch.testing.assert_close(tensor.float(), expected, rtol=0.01, atol=1e-4)
+        moved += float((trained[name].float() - earlier[name].float()).abs().sum())
+    assert moved > 1
+
+
+def test_the_share_is_not_taken_of_an_adapter_that_was_exchanged_meanwhile(
+    small: Any, whole: StageDirectory, tmp_path: Path
+) -> None:
+    began = tmp_path / "began"
+    shutil.copytree(whole.adapter, began)
+    stage = StageDirectory(tmp_path / "sft")
+    changes = {"sft__start_from": str(began), "sft__optimisation__steps": 1, "sft__optimisation__checkpoint_every": 1}
+    train(roomy(small, **changes), small.base, small.rows, [], stage)
+    shutil.rmtree(stage.adapter)
+    exchanged = {name: tensor + 1 for name, tensor in load_file(began / WEIGHTS).items()}
+    save_file(exchanged, began / WEIGHTS)
+    with pytest.raises(RunError, match="no longer holds the adapter that this run began from"):
+        train(roomy(small, sft__start_share=0.5, **changes), small.base, small.rows, [], stage)
+    assert not stage.adapter.exists()
 
 
 @pytest.mark.parametrize(
@@ -165,7 +200,7 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(
     assert not stage.adapter.exists()
     train(roomy(small), small.base, small.rows, small.rows[:4], stage)
     assert losses(stage) == pytest.approx(losses(whole), rel=1e-5)
-    ours, theirs = (load_file(each.adapter / "adapter_model.safetensors") for each in (stage, whole))
+    ours, theirs = (load_file(each.adapter / WEIGHTS) for each in (stage, whole))
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor, msg=name)
 
@@ -175,7 +210,7 @@ def test_a_run_that_diverges_stops_and_keeps_its_checkpoints(small: Any, tmp_pat
     train(roomy(small, sft__optimisation__steps=2), small.base, small.rows, [], stage)
     good = newest(stage.checkpoints)
     assert good is not None
-    weights = good / "adapter_model.safetensors"
+    weights = good / WEIGHTS
     broken = load_file(weights)
     (stage.path / "adapter").rename(stage.path / "first")
     save_file({name: tensor * float("nan") for name, tensor in broken.items()}, weights)
