@@ -43,6 +43,20 @@ class CheckpointRecorder(TrainerCallback):
             record(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
+class EndsWithItsSteps:
+    """For a trainer: resumed from its last checkpoint it takes no step more, as that of transformers 5.19 would.
+
+    Such a run was killed between that checkpoint and its finished adapter.
+    """
+
+    def _run_epoch(self, **arguments: Any) -> None:  # noqa: ANN401
+        trainer: Any = self
+        if trainer.state.global_step < trainer.state.max_steps:
+            super()._run_epoch(**arguments)  # type: ignore[misc]
+        else:
+            trainer.control.should_training_stop = True
+
+
 def record(checkpoint: Path) -> None:
     """Note the sha256 of every file of a complete checkpoint."""
     write_json(checkpoint / RECORD_NAME, _hashes(checkpoint))

@@ -15,7 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from training.adapter import adapt
 from training.attention import implementation
-from training.checkpoints import CheckpointRecorder, newest
+from training.checkpoints import CheckpointRecorder, EndsWithItsSteps, newest
 from training.distribution import on_main, prepare_sharding
 from training.dora import NormCallback
 from training.optimisation import optimizer_class_and_arguments
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from training.runs import StageDirectory
 
 
-class Trainer(GRPOTrainer):
+class Trainer(EndsWithItsSteps, GRPOTrainer):
     """TRL's trainer with our rollouts: `copy` is sampled from when there is one, else vLLM is fed merged tensors."""
 
     def __init__(self, *, copy: MergedCopy | None, rollout_batch: int, **arguments: Any) -> None:  # noqa: ANN401

@@ -15,6 +15,8 @@ import torch
 from torch.utils.data import Sampler
 from trl import SFTTrainer
 
+from training.checkpoints import EndsWithItsSteps
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -54,7 +56,7 @@ class ByLength(Sampler[int]):
         return iter(index for group in groups for index in group)
 
 
-class OrderedTrainer(SFTTrainer):
+class OrderedTrainer(EndsWithItsSteps, SFTTrainer):
     """TRL's trainer with this order wherever it is asked to group by length."""
 
     def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int] | None:

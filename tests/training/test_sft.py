@@ -167,6 +167,20 @@ def test_integers_are_refused_where_a_gpu_is(small: Any, tmp_path: Path, monkeyp
         train(roomy(small, sft__int8_base=True), small.base, small.rows, [], StageDirectory(tmp_path / "sft"))
 
 
+def test_killed_between_the_last_checkpoint_and_the_adapter_it_takes_no_step_more(small: Any, tmp_path: Path) -> None:
+    """At a constant rate the trainer of transformers 5.19 would take a seventh step of six."""
+    stage = StageDirectory(tmp_path / "sft")
+    recipe = roomy(small, sft__optimisation__schedule="constant")
+    train(recipe, small.base, small.rows, [], stage)
+    finished = load_file(stage.adapter / WEIGHTS)
+    shutil.rmtree(stage.adapter)
+    train(recipe, small.base, small.rows, [], stage)
+    assert json.loads(stage.result.read_text())["steps"] == 6
+    assert max(losses(stage)) == 6
+    for name, tensor in load_file(stage.adapter / WEIGHTS).items():
+        assert torch.equal(tensor, finished[name]), name
+
+
 def test_a_finished_stage_is_not_trained_again(small: Any, whole: StageDirectory) -> None:
     before = whole.metrics.read_bytes()
     train(roomy(small), small.base, small.rows, [], whole)
