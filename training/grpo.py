@@ -7,7 +7,6 @@ of options that changes every epoch, and prompts whose pass rate says that they 
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -113,10 +112,9 @@ def train(
     )
     trainer.optimizer_cls_and_kwargs = optimizer_class_and_arguments(settings)
     trainer.remove_callback(PrinterCallback)
-    began_s = time.monotonic()
     checkpoint = on_main(lambda: newest(stage.checkpoints))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    finish(trainer, recipe, stage, time.monotonic() - began_s)
+    finish(trainer, recipe, stage)
 
 
 def policy_arguments(recipe: Recipe) -> dict[str, Any]:

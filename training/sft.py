@@ -8,7 +8,6 @@ checkpoint.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ from training.order import OrderedTrainer
 from training.runs import RunError, write_json
 from training.token_rows import spare_vocabulary
 from training.tokens import encode
-from training.watch import Watch, read_metrics
+from training.watch import Watch, read_metrics, trained_s
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -125,12 +124,11 @@ def train(
     start = recipe.sft.start_from
     if start is not None and on_main(lambda: newest(stage.checkpoints)) is None:
         on_main(lambda: record_start(Path(start), stage.started_from))
-    began_s = time.monotonic()
     trainer.train(resume_from_checkpoint=_text(on_main(lambda: newest(stage.checkpoints))))
     earlier = (Path(start), recipe.sft.start_share) if start is not None and recipe.sft.start_share else None
     if earlier:
         on_main(lambda: check_start(earlier[0], stage.started_from))
-    finish(trainer, recipe, stage, time.monotonic() - began_s, earlier)
+    finish(trainer, recipe, stage, earlier)
 
 
 def _adapted(recipe: Recipe, base: PreparedBase, tokens: torch.Tensor) -> tuple[PeftModel, NormClock]:
@@ -211,7 +209,6 @@ def finish(
     trainer: Any,  # noqa: ANN401
     recipe: Recipe,
     stage: StageDirectory,
-    seconds: float,
     earlier: tuple[Path, float] | None = None,
 ) -> None:
     """Save the adapter, and what the training gave; the adapter's directory appears last and whole.
@@ -226,9 +223,10 @@ def finish(
         blend(partial, *earlier)
     store(partial, recipe.precision)
     trained = [row for row in read_metrics(stage.metrics) if row.get("loss") is not None]
+    seconds = round(trained_s(stage.metrics), 1)
     write_json(
         stage.result,
-        {"steps": trainer.state.global_step, "seconds": round(seconds, 1), "metrics": trained[-1] if trained else {}},
+        {"steps": trainer.state.global_step, "seconds": seconds, "metrics": trained[-1] if trained else {}},
     )
     partial.rename(stage.adapter)
 

@@ -1,7 +1,8 @@
 """What watches a training stage: the metrics file, the progress line, and the stop at a number that is not finite.
 
 `metrics.jsonl` holds one object a step, append-only; a resumed run drops the lines after its checkpoint first, so a
-step occurs once. A loss or gradient norm that is not finite stops the run before another checkpoint can be written.
+step occurs once, and its clock (`seconds`) goes on from there. A loss or gradient norm that is not finite stops the run
+before another checkpoint can be written.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ class Watch(TrainerCallback):
         **_: Any,  # noqa: ANN401
     ) -> None:
         """Drop what a killed run logged after its last checkpoint, and remember where the magnitudes start."""
-        self._began_s = time.monotonic()
         need_disk(args.output_dir, model)
         if state.is_world_process_zero:
             drop_after(self._metrics, state.global_step)
+        self._began_s = time.monotonic() - trained_s(self._metrics)
         if model is not None:
             self._start = {name: parameter.detach().clone() for name, parameter in magnitudes(model)}
         if self._progress is not None:
@@ -107,6 +108,12 @@ def drop_after(metrics: Path, step: int) -> None:
 def read_metrics(metrics: Path) -> list[dict[str, float | None]]:
     """All logged steps."""
     return [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def trained_s(metrics: Path) -> float:
+    """Seconds of training that are logged, over all processes that had a part in it; 0 before the first step."""
+    rows = read_metrics(metrics) if metrics.is_file() else []
+    return (rows[-1].get("seconds") or 0.0) if rows else 0.0
 
 
 def need_disk(directory: str | Path, model: nn.Module | None) -> None:

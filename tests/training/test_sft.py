@@ -34,6 +34,10 @@ def losses(stage: StageDirectory) -> dict[int, float]:
     return {int(row["step"] or 0): row["loss"] or 0.0 for row in read_metrics(stage.metrics) if "loss" in row}
 
 
+def losses_s(stage: StageDirectory) -> dict[int, float]:
+    return {int(row["step"] or 0): row["seconds"] or 0.0 for row in read_metrics(stage.metrics) if "loss" in row}
+
+
 def last_development_loss(stage: StageDirectory) -> float:
     return [row["eval_loss"] or 0.0 for row in read_metrics(stage.metrics) if "eval_loss" in row][-1]
 
@@ -172,10 +176,12 @@ def test_killed_between_the_last_checkpoint_and_the_adapter_it_takes_no_step_mor
     stage = StageDirectory(tmp_path / "sft")
     recipe = roomy(small, sft__optimisation__schedule="constant")
     train(recipe, small.base, small.rows, [], stage)
-    finished = load_file(stage.adapter / WEIGHTS)
+    finished, took_s = load_file(stage.adapter / WEIGHTS), json.loads(stage.result.read_text())["seconds"]
     shutil.rmtree(stage.adapter)
     train(recipe, small.base, small.rows, [], stage)
-    assert json.loads(stage.result.read_text())["steps"] == 6
+    result = json.loads(stage.result.read_text())
+    assert result["steps"] == 6
+    assert result["seconds"] >= losses_s(stage)[6] > 0.9 * took_s, "the time of both processes"
     assert max(losses(stage)) == 6
     for name, tensor in load_file(stage.adapter / WEIGHTS).items():
         assert torch.equal(tensor, finished[name]), name
