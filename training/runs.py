@@ -151,13 +151,18 @@ def open_run(loaded: LoadedRecipe, path: Path) -> RunDirectory:
 
 
 def read_recipe(run: Path) -> Recipe:
-    """The recipe that a run was started with. Raises RunError when the directory is no run."""
+    """The recipe that a run was started with. Raises RunError: the directory is no run, or one of other code."""
+    from pydantic import ValidationError
+
     from training.recipe import Recipe
 
     try:
         return Recipe.model_validate(json.loads(RunDirectory(run).recipe.read_text(encoding="utf-8"))["recipe"])
     except FileNotFoundError as error:
         raise RunError(f"{run} is no run: it has no recipe.json") from error
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise RunError(f"{run} is a run of another version of this code, whose recipes differ at {place}") from error
 
 
 def environment() -> dict[str, Any]:

@@ -50,6 +50,15 @@ def test_a_run_from_before_a_field_was_added_is_found_again(tmp_path: Path) -> N
     assert open_run(load(TINY), tmp_path / "run").path == run.path
 
 
+def test_a_run_with_a_field_that_is_no_more_is_said_to_be_of_another_version(tmp_path: Path) -> None:
+    run = open_run(load(TINY), tmp_path / "run")
+    recorded = json.loads(run.recipe.read_text())
+    recorded["recipe"]["sft"]["warm_restarts"] = 3
+    run.recipe.write_text(json.dumps(recorded))
+    with pytest.raises(RunError, match=r"another version of this code, whose recipes differ at sft\.warm_restarts"):
+        open_run(load(TINY), tmp_path / "run")
+
+
 def test_a_directory_with_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(RunError, match="something else than a run"):
