@@ -73,15 +73,13 @@ def begin_from(adapted: PeftModel, directory: Path) -> None:
 
 def record_start(directory: Path, target: Path) -> None:
     """Write which adapter a stage begins from, with its sha256: the directory may hold another one later."""
-    weights = directory / "adapter_model.safetensors"
-    write_json(target, {"adapter": str(directory), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()})
+    write_json(target, {"adapter": str(directory), "sha256": _sha256(directory)})
 
 
 def check_start(directory: Path, recorded: Path) -> None:
     """Refuse to go on with another adapter than the one that a stage began from. Raises RunError."""
-    weights = directory / "adapter_model.safetensors"
     began = json.loads(recorded.read_text(encoding="utf-8"))["sha256"]
-    if not weights.is_file() or hashlib.sha256(weights.read_bytes()).hexdigest() != began:
+    if _sha256(directory) != began:
         raise RunError(
             f"sft.start_from: {directory} no longer holds the adapter that this run began from (sha256 {began[:12]}), "
             "of which sft.start_share goes into the finished one; bring it back and run the same command again"
@@ -99,3 +97,9 @@ def store(directory: Path, precision: str) -> None:
         for name, tensor in load_file(file).items()
     }
     save_file(tensors, file, {"format": "pt"})
+
+
+def _sha256(directory: Path) -> str | None:
+    """The hash of an adapter's weights; None where there are none."""
+    file = directory / "adapter_model.safetensors"
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None

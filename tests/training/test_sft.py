@@ -54,6 +54,17 @@ def whole(small: Any, tmp_path_factory: pytest.TempPathFactory) -> StageDirector
     return stage
 
 
+@pytest.fixture
+def began(whole: StageDirectory, tmp_path: Path) -> Path:
+    """The adapter that a stage begins from, a copy that a test may change."""
+    return Path(shutil.copytree(whole.adapter, tmp_path / "began"))
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> StageDirectory:
+    return StageDirectory(tmp_path / "sft")
+
+
 def test_it_leaves_an_adapter_with_magnitudes_tokens_and_figures(whole: StageDirectory) -> None:
     adapter = load_file(whole.adapter / WEIGHTS)
     magnitudes = [tensor for name, tensor in adapter.items() if "magnitude" in name]
@@ -88,9 +99,8 @@ def test_the_loss_of_completions_alone_is_that_of_all_logits(small: Any) -> None
 
 @needs_a_compiler
 def test_compiled_and_with_the_base_in_integers_it_learns_nearly_the_same(
-    small: Any, whole: StageDirectory, tmp_path: Path
+    small: Any, whole: StageDirectory, stage: StageDirectory
 ) -> None:
-    stage = StageDirectory(tmp_path / "sft")
     recipe = roomy(small, sft__int8_base=True, sft__compiled=True)
     train(recipe, small.base, small.rows, small.rows[:4], stage)
     exact, near = losses(whole), losses(stage)
@@ -100,9 +110,8 @@ def test_compiled_and_with_the_base_in_integers_it_learns_nearly_the_same(
     assert load_file(stage.adapter / WEIGHTS).keys() == load_file(whole.adapter / WEIGHTS).keys()
 
 
-def test_it_goes_on_from_an_earlier_adapter(small: Any, whole: StageDirectory, tmp_path: Path) -> None:
+def test_it_goes_on_from_an_earlier_adapter(small: Any, whole: StageDirectory, stage: StageDirectory) -> None:
     earlier = last_development_loss(whole)
-    stage = StageDirectory(tmp_path / "sft")
     again = roomy(
         small, sft__start_from=str(whole.adapter), sft__optimisation__steps=1, sft__optimisation__checkpoint_every=1,
         sft__optimisation__learning_rate=1e-9,
@@ -114,11 +123,8 @@ def test_it_goes_on_from_an_earlier_adapter(small: Any, whole: StageDirectory, t
 
 
 def test_the_finished_adapter_takes_its_share_of_the_one_it_began_from(
-    small: Any, whole: StageDirectory, tmp_path: Path
+    small: Any, began: Path, stage: StageDirectory
 ) -> None:
-    began = tmp_path / "began"
-    shutil.copytree(whole.adapter, began)
-    stage = StageDirectory(tmp_path / "sft")
     recipe = roomy(
         small, sft__start_from=str(began), sft__start_share=0.25, sft__optimisation__steps=1,
         sft__optimisation__checkpoint_every=1, sft__optimisation__learning_rate=0.1,
@@ -135,11 +141,8 @@ def test_the_finished_adapter_takes_its_share_of_the_one_it_began_from(
 
 
 def test_the_share_is_not_taken_of_an_adapter_that_was_exchanged_meanwhile(
-    small: Any, whole: StageDirectory, tmp_path: Path
+    small: Any, began: Path, stage: StageDirectory
 ) -> None:
-    began = tmp_path / "began"
-    shutil.copytree(whole.adapter, began)
-    stage = StageDirectory(tmp_path / "sft")
     changes = {"sft__start_from": str(began), "sft__optimisation__steps": 1, "sft__optimisation__checkpoint_every": 1}
     train(roomy(small, **changes), small.base, small.rows, [], stage)
     shutil.rmtree(stage.adapter)
@@ -171,9 +174,10 @@ def test_integers_are_refused_where_a_gpu_is(small: Any, tmp_path: Path, monkeyp
         train(roomy(small, sft__int8_base=True), small.base, small.rows, [], StageDirectory(tmp_path / "sft"))
 
 
-def test_killed_between_the_last_checkpoint_and_the_adapter_it_takes_no_step_more(small: Any, tmp_path: Path) -> None:
+def test_killed_between_the_last_checkpoint_and_the_adapter_it_takes_no_step_more(
+    small: Any, stage: StageDirectory
+) -> None:
     """At a constant rate the trainer of transformers 5.19 would take a seventh step of six."""
-    stage = StageDirectory(tmp_path / "sft")
     recipe = roomy(small, sft__optimisation__schedule="constant")
     train(recipe, small.base, small.rows, [], stage)
     finished, took_s = load_file(stage.adapter / WEIGHTS), json.loads(stage.result.read_text())["seconds"]
@@ -204,9 +208,8 @@ train(recipe, base, rows, rows[:4], StageDirectory(path))
 
 
 def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(
-    small: Any, whole: StageDirectory, tmp_path: Path
+    small: Any, whole: StageDirectory, stage: StageDirectory, tmp_path: Path
 ) -> None:
-    stage = StageDirectory(tmp_path / "sft")
     task = tmp_path / "task.pickle"
     task.write_bytes(pickle.dumps((roomy(small), small.base, small.rows, stage.path)))
     environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
@@ -225,8 +228,7 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(
         torch.testing.assert_close(ours[name], tensor, msg=name)
 
 
-def test_a_run_that_diverges_stops_and_keeps_its_checkpoints(small: Any, tmp_path: Path) -> None:
-    stage = StageDirectory(tmp_path / "sft")
+def test_a_run_that_diverges_stops_and_keeps_its_checkpoints(small: Any, stage: StageDirectory) -> None:
     train(roomy(small, sft__optimisation__steps=2), small.base, small.rows, [], stage)
     good = newest(stage.checkpoints)
     assert good is not None
