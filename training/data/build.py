@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gazal.artifact import file_sha256
 from gazal.prompting import templates_sha256
 from training.data.contamination import Benchmarks, benchmark_files, is_embedded, read_questions
 from training.data.directory import locked, replacing, restore
@@ -101,7 +102,7 @@ def _noted_commits(previous: BuildReport | None) -> dict[str, str]:
 
 def _intact(output: Path, report: BuildReport) -> bool:
     return all(
-        (output / name).is_file() and _sha256(output / name) == file.sha256 for name, file in report.files.items()
+        (output / name).is_file() and file_sha256(output / name) == file.sha256 for name, file in report.files.items()
     )
 
 
@@ -115,7 +116,7 @@ def _plan_sha256(recipe: Recipe, tokenizer: Tokenizer) -> str:
         "tokenizer": [tokenizer(probe), tokenizer(probe[::-1])],
         "templates": templates_sha256(),
         "sources": [fingerprint(source) for source in recipe.data.sources],
-        "benchmarks": [_sha256(path) for path in benchmark_files(recipe.data.benchmarks)],
+        "benchmarks": [file_sha256(path) for path in benchmark_files(recipe.data.benchmarks)],
     }
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
@@ -161,7 +162,8 @@ def _benchmarks(recipe: Recipe) -> tuple[Benchmarks, list[BenchmarkReport]]:
         )
     questions = {path: read_questions(path) for path in files}
     reports = [
-        BenchmarkReport(file=path.name, sha256=_sha256(path), questions=len(found)) for path, found in questions.items()
+        BenchmarkReport(file=path.name, sha256=file_sha256(path), questions=len(found))
+        for path, found in questions.items()
     ]
     return Benchmarks([question for found in questions.values() for question in found]), reports
 
@@ -223,7 +225,7 @@ def _file_report(chosen: list[Candidate], kinds: tuple[str, ...], path: Path) ->
     return FileReport(
         rows=len(rows),
         bytes=path.stat().st_size,
-        sha256=_sha256(path),
+        sha256=file_sha256(path),
         sources=_counts(row.source for row in rows),
         modes=_counts(row.mode for row in rows),
         answers=_counts(row.answer for row in rows if row.answer is not None),
@@ -250,11 +252,6 @@ def _source_report(loaded: Loaded, pool: Pool) -> SourceReport:
 
 def _counts(values: Any) -> dict[str, int]:  # noqa: ANN401
     return dict(sorted(Counter(values).items()))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
